@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: the HLGFA network, its export, and one file per runtime."""

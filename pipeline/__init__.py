@@ -1,0 +1,1 @@
+"""The running line: cameras, frames, processes, judgement, messages and sockets."""

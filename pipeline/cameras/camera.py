@@ -1,0 +1,84 @@
+"""The camera protocol: how a frame is asked for and received, whatever the make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from pipeline.frame import PixelFormat
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from pipeline.frame import Frame
+
+
+class CameraError(Exception):
+    """The camera cannot be opened or is lost; the message names the camera, what was found and what to do."""
+
+
+class EndOfFramesError(CameraError):
+    """A camera of recorded images has served its last one; no frame follows."""
+
+
+class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What was opened: identity, and the one image format that it delivers."""
+
+    name: str
+    kind: str
+    vendor: str
+    model: str
+    serial: str
+    width_px: int
+    height_px: int
+    pixel_format: PixelFormat
+    simulated: bool
+
+
+class Camera(Protocol):
+    """One opened, armed camera. Constructing it opens and arms it; `close()` is idempotent.
+
+    With trigger source `freerun` or `line` frames arrive by themselves; with `software` each call of
+    `trigger()` asks for one frame. Used from one thread.
+    """
+
+    @property
+    def info(self) -> CameraInfo:
+        """What was opened."""
+        ...
+
+    def trigger(self) -> None:
+        """Ask for one frame.
+
+        Raises:
+            CameraError: the camera is lost, or its trigger source is not `software`.
+        """
+        ...
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Wait for the next frame, at most `timeout_s` seconds; None if none came.
+
+        An incomplete frame, or a recorded image that cannot be decoded, is delivered with
+        `complete=False` in its header: it stands for a part that passed and must get its reject.
+
+        Raises:
+            EndOfFramesError: recorded images are used up.
+            CameraError: the camera is lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """Disarm and release the device; safe to call again."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...

@@ -1,0 +1,251 @@
+"""One station's configuration: config.yaml, parsed once into frozen structs.
+
+Every number carries its unit in its key. An unknown key, a wrong type or a value out of range raises
+`ConfigError` with the path, the value found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from pipeline.frame import PixelFormat
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:(\d+|\*)|ipc://\S+)$")]
+PositiveFloat = Annotated[float, Meta(gt=0)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message says where, what was found and what is allowed."""
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section: frozen, and strict about its keys."""
+
+
+class StationConfig(_Section):
+    """The station itself. `deadline_ms` runs from the trigger to the published result."""
+
+    line: Name
+    name: Name
+    deadline_ms: Annotated[float, Meta(ge=1, le=60_000)]
+    journal_dir: str = "journal"
+    live_output: bool = False
+    status_period_ms: Annotated[int, Meta(ge=20, le=5_000)] = 200
+    stats_period_s: Annotated[float, Meta(ge=0.1, le=3_600)] = 10.0
+    child_silence_ms: Annotated[int, Meta(ge=200, le=60_000)] = 2_000
+    start_timeout_s: Annotated[float, Meta(ge=1, le=600)] = 60.0
+
+
+class SocketsConfig(_Section):
+    """Addresses of the three ZeroMQ sockets; TCP addresses are loopback only until CURVE keys exist."""
+
+    results: Endpoint
+    heatmaps: Endpoint
+    replay: Endpoint
+    send_queue_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+
+
+class TriggerConfig(_Section):
+    """What makes the camera take a frame.
+
+    `freerun`: the camera's own rate, newest frame only, skipped frames counted. `line`: the camera's
+    input line, every frame. `software`: the station asks, every `period_ms`, or, if that is null, when
+    a `trigger` request arrives.
+    """
+
+    source: Literal["freerun", "line", "software"]
+    period_ms: Annotated[float, Meta(ge=1)] | None = None
+    frame_timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
+
+
+class _CameraSection(_Section, tag_field="kind"):
+    """What every camera has. The image format is fixed here; a camera that delivers another is refused."""
+
+    name: Name
+    width_px: Annotated[int, Meta(ge=16, le=16_384)]
+    height_px: Annotated[int, Meta(ge=16, le=16_384)]
+    pixel_format: PixelFormat
+    trigger: TriggerConfig
+
+
+class SimulatedCameraConfig(_CameraSection, tag="simulated"):
+    """The simulated line: a stamped metal part, rendered; deterministic by `seed`."""
+
+    seed: Annotated[int, Meta(ge=0)] = 0
+    rate_hz: PositiveFloat = 10.0
+    defect_rate: Fraction = 0.1
+
+
+class FolderCameraConfig(_CameraSection, tag="folder"):
+    """Image files of a directory in sorted order, subdirectories included."""
+
+    directory: str
+    rate_hz: PositiveFloat = 10.0
+    loop: bool = False
+
+
+class PylonCameraConfig(_CameraSection, tag="pylon"):
+    """A Basler camera, chosen by `serial` or by `user_id`; with neither, there must be exactly one."""
+
+    serial: str | None = None
+    user_id: str | None = None
+    exposure_us: PositiveFloat | None = None
+    gain_db: Annotated[float, Meta(ge=0)] | None = None
+    rate_hz: PositiveFloat | None = None
+
+
+CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig]  # noqa: UP007 - msgspec
+
+
+class EngineConfig(_Section):
+    """The engine: which model, which runtime. There is no fallback from one runtime to another."""
+
+    model: str
+    runtime: Literal["onnxruntime", "openvino"]
+    precision: Literal["fp32"] = "fp32"
+    threads: Annotated[int, Meta(ge=1, le=256)] = 2
+
+
+class HeatmapConfig(_Section):
+    """Which heatmaps are published, and how they are packed."""
+
+    policy: Literal["all", "reject", "sampled"] = "all"
+    sample_every: Annotated[int, Meta(ge=1)] = 10
+    codec: Literal["none", "zstd"] = "zstd"
+
+
+class RingConfig(_Section):
+    """The shared-memory ring of one camera: `slots` frames."""
+
+    slots: Annotated[int, Meta(ge=3, le=256)] = 8
+
+
+class Config(_Section):
+    """A whole station."""
+
+    station: StationConfig
+    sockets: SocketsConfig
+    cameras: Annotated[list[CameraConfig], Meta(min_length=1, max_length=16)]
+    engine: EngineConfig
+    heatmap: HeatmapConfig = HeatmapConfig()
+    ring: RingConfig = RingConfig()
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a station's YAML file.
+
+    Relative paths in it stay relative to the working directory.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or a value is not allowed.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Name an existing config file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid YAML: {error}") from error
+    return parse_config(raw, origin=str(path))
+
+
+def parse_config(raw: Any, *, origin: str) -> Config:  # noqa: ANN401 - whatever YAML held
+    """Turn parsed YAML into a `Config`; `origin` is named in the errors.
+
+    Raises:
+        ConfigError: a value is not allowed, or values contradict each other.
+    """
+    try:
+        config = msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error), raw, origin)) from error
+    _check_consistency(config, origin)
+    return config
+
+
+def _check_consistency(config: Config, origin: str) -> None:
+    names = [camera.name for camera in config.cameras]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{origin}: cameras: found the name {name!r} twice, expected unique names.")
+    endpoints = [config.sockets.results, config.sockets.heatmaps, config.sockets.replay]
+    for endpoint in endpoints:
+        if endpoints.count(endpoint) > 1 and not endpoint.endswith(":*"):
+            raise ConfigError(f"{origin}: sockets: found {endpoint} twice, expected three different addresses.")
+        if not _is_local(endpoint):
+            raise ConfigError(
+                f"{origin}: sockets: found {endpoint}, expected a loopback or ipc address: results may not "
+                "leave this machine unencrypted, and CURVE keys are not supported yet."
+            )
+    for index, camera in enumerate(config.cameras):
+        trigger = camera.trigger
+        if trigger.period_ms is not None and trigger.source != "software":
+            raise ConfigError(
+                f"{origin}: cameras[{index}].trigger.period_ms: found {trigger.period_ms} with source "
+                f"{trigger.source!r}, expected it only with source 'software'."
+            )
+
+
+def _is_local(endpoint: str) -> bool:
+    return endpoint.startswith(("ipc://", "tcp://127.", "tcp://localhost:", "tcp://[::1]:"))
+
+
+def _explain(message: str, raw: Any, origin: str) -> str:  # noqa: ANN401 - whatever YAML held
+    """Say where, what was found, and what is allowed, from msgspec's 'Expected ... - at `$.path`'."""
+    match = re.match(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", message, re.DOTALL)
+    if match is None:
+        return f"{origin}: {message}"
+    path = (match["path"] or "$").removeprefix("$").removeprefix(".")
+    what = match["what"]
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
+    if unknown:
+        where = f"{path}.{unknown[1]}" if path else unknown[1]
+        return f"{origin}: {where}: unknown key. Allowed here: {', '.join(_allowed_keys(path, raw))}."
+    missing = re.fullmatch(r"Object missing required field `(.*)`", what)
+    if missing:
+        where = f"{path}.{missing[1]}" if path else missing[1]
+        return f"{origin}: {where}: missing. This key is required."
+    found = _at(raw, path)
+    return f"{origin}: {path or 'top level'}: found {found!r}. {what}."
+
+
+def _steps(path: str) -> list[str | int]:
+    """Split `cameras[0].trigger` into its keys and indices."""
+    return [int(index) if index else key for index, key in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path)]
+
+
+def _at(raw: Any, path: str) -> Any:  # noqa: ANN401 - whatever YAML held
+    for step in _steps(path):
+        try:
+            raw = raw[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return raw
+
+
+def _allowed_keys(path: str, raw: Any) -> list[str]:  # noqa: ANN401 - whatever YAML held
+    """Names of the keys that the section at `path` may have."""
+    sections: dict[str, type[msgspec.Struct]] = {
+        "": Config,
+        "station": StationConfig,
+        "sockets": SocketsConfig,
+        "engine": EngineConfig,
+        "heatmap": HeatmapConfig,
+        "ring": RingConfig,
+    }
+    if path in sections:
+        return list(sections[path].__struct_fields__)
+    if path.endswith(".trigger"):
+        return list(TriggerConfig.__struct_fields__)
+    kind = _at(raw, path + ".kind")
+    for section in (SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig):
+        if section.__struct_config__.tag == kind:
+            return ["kind", *section.__struct_fields__]
+    return ["kind"]

@@ -1,0 +1,29 @@
+"""The `hlgfa` command: one verb a module, heavy imports inside the verbs so that `--help` is instant."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+app = typer.Typer(
+    name="hlgfa",
+    help="Line monitor: camera frames to pass/fail and heatmaps, learned from good parts only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a foreseen error is one line on stderr and exit code 2."""
+    from calibration.record import CalibrationError
+    from engines.engine import EngineError
+    from pipeline.cameras.camera import CameraError
+    from pipeline.config import ConfigError
+
+    try:
+        app()
+    except (ConfigError, CameraError, EngineError, CalibrationError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
