@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -79,3 +80,8 @@ def load_calibration(path: Path, *, model_sha256: str) -> Calibration:
             f"{model_sha256[:12]}. {do}"
         )
     return calibration
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

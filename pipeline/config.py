@@ -6,7 +6,7 @@ Every number carries its unit in its key. An unknown key, a wrong type or a valu
 
 from __future__ import annotations
 
-import re
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -14,11 +14,12 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from pipeline.explain import explain
 from pipeline.frame import PixelFormat
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:(\d+|\*)|ipc://\S+)$")]
-PositiveFloat = Annotated[float, Meta(gt=0)]
+PositiveFloat = Annotated[float, Meta(gt=0, lt=1e9)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -30,12 +31,17 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Base of every section: frozen, and strict about its keys."""
 
 
-class StationConfig(_Section):
-    """The station itself. `deadline_ms` runs from the trigger to the published result."""
+class StationConfig(_Section, frozen=True, kw_only=True):
+    """The station itself.
+
+    `deadline_ms` runs from the trigger to the published result; `deadline_guard_ms` before it a trigger that
+    is not decided is rejected as late, so that the reject itself comes in time.
+    """
 
     line: Name
     name: Name
     deadline_ms: Annotated[float, Meta(ge=1, le=60_000)]
+    deadline_guard_ms: Annotated[float, Meta(ge=0, le=1_000)] = 2.0
     journal_dir: str = "journal"
     live_output: bool = False
     status_period_ms: Annotated[int, Meta(ge=20, le=5_000)] = 200
@@ -44,7 +50,7 @@ class StationConfig(_Section):
     start_timeout_s: Annotated[float, Meta(ge=1, le=600)] = 60.0
 
 
-class SocketsConfig(_Section):
+class SocketsConfig(_Section, frozen=True, kw_only=True):
     """Addresses of the three ZeroMQ sockets; TCP addresses are loopback only until CURVE keys exist."""
 
     results: Endpoint
@@ -53,7 +59,7 @@ class SocketsConfig(_Section):
     send_queue_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
 
 
-class TriggerConfig(_Section):
+class TriggerConfig(_Section, frozen=True, kw_only=True):
     """What makes the camera take a frame.
 
     `freerun`: the camera's own rate, newest frame only, skipped frames counted. `line`: the camera's
@@ -62,11 +68,11 @@ class TriggerConfig(_Section):
     """
 
     source: Literal["freerun", "line", "software"]
-    period_ms: Annotated[float, Meta(ge=1)] | None = None
+    period_ms: Annotated[float, Meta(ge=1, le=3_600_000)] | None = None
     frame_timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
 
 
-class _CameraSection(_Section, tag_field="kind"):
+class _CameraSection(_Section, frozen=True, kw_only=True, tag_field="kind"):
     """What every camera has. The image format is fixed here; a camera that delivers another is refused."""
 
     name: Name
@@ -76,7 +82,7 @@ class _CameraSection(_Section, tag_field="kind"):
     trigger: TriggerConfig
 
 
-class SimulatedCameraConfig(_CameraSection, tag="simulated"):
+class SimulatedCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="simulated"):
     """The simulated line: a stamped metal part, rendered; deterministic by `seed`."""
 
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -84,7 +90,7 @@ class SimulatedCameraConfig(_CameraSection, tag="simulated"):
     defect_rate: Fraction = 0.1
 
 
-class FolderCameraConfig(_CameraSection, tag="folder"):
+class FolderCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="folder"):
     """Image files of a directory in sorted order, subdirectories included."""
 
     directory: str
@@ -92,20 +98,20 @@ class FolderCameraConfig(_CameraSection, tag="folder"):
     loop: bool = False
 
 
-class PylonCameraConfig(_CameraSection, tag="pylon"):
+class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
     """A Basler camera, chosen by `serial` or by `user_id`; with neither, there must be exactly one."""
 
     serial: str | None = None
     user_id: str | None = None
     exposure_us: PositiveFloat | None = None
-    gain_db: Annotated[float, Meta(ge=0)] | None = None
+    gain_db: Annotated[float, Meta(ge=0, le=100)] | None = None
     rate_hz: PositiveFloat | None = None
 
 
 CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig]  # noqa: UP007 - msgspec
 
 
-class EngineConfig(_Section):
+class EngineConfig(_Section, frozen=True, kw_only=True):
     """The engine: which model, which runtime. There is no fallback from one runtime to another."""
 
     model: str
@@ -114,7 +120,7 @@ class EngineConfig(_Section):
     threads: Annotated[int, Meta(ge=1, le=256)] = 2
 
 
-class HeatmapConfig(_Section):
+class HeatmapConfig(_Section, frozen=True, kw_only=True):
     """Which heatmaps are published, and how they are packed."""
 
     policy: Literal["all", "reject", "sampled"] = "all"
@@ -122,13 +128,13 @@ class HeatmapConfig(_Section):
     codec: Literal["none", "zstd"] = "zstd"
 
 
-class RingConfig(_Section):
+class RingConfig(_Section, frozen=True, kw_only=True):
     """The shared-memory ring of one camera: `slots` frames."""
 
     slots: Annotated[int, Meta(ge=3, le=256)] = 8
 
 
-class Config(_Section):
+class Config(_Section, frozen=True, kw_only=True):
     """A whole station."""
 
     station: StationConfig
@@ -150,13 +156,15 @@ def load_config(path: Path) -> Config:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Name an existing config file.") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}). Name an existing config file."
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from error
     return parse_config(raw, origin=str(path))
 
 
-def parse_config(raw: Any, *, origin: str) -> Config:  # noqa: ANN401 - whatever YAML held
+def parse_config(raw: Any, *, origin: str) -> Config:
     """Turn parsed YAML into a `Config`; `origin` is named in the errors.
 
     Raises:
@@ -165,7 +173,7 @@ def parse_config(raw: Any, *, origin: str) -> Config:  # noqa: ANN401 - whatever
     try:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(_explain(str(error), raw, origin)) from error
+        raise ConfigError(explain(str(error), raw, Config, origin)) from error
     _check_consistency(config, origin)
     return config
 
@@ -178,7 +186,9 @@ def _check_consistency(config: Config, origin: str) -> None:
     endpoints = [config.sockets.results, config.sockets.heatmaps, config.sockets.replay]
     for endpoint in endpoints:
         if endpoints.count(endpoint) > 1 and not endpoint.endswith(":*"):
-            raise ConfigError(f"{origin}: sockets: found {endpoint} twice, expected three different addresses.")
+            raise ConfigError(
+                f"{origin}: sockets: found {endpoint} twice, expected three different addresses."
+            )
         if not _is_local(endpoint):
             raise ConfigError(
                 f"{origin}: sockets: found {endpoint}, expected a loopback or ipc address: results may not "
@@ -194,58 +204,11 @@ def _check_consistency(config: Config, origin: str) -> None:
 
 
 def _is_local(endpoint: str) -> bool:
-    return endpoint.startswith(("ipc://", "tcp://127.", "tcp://localhost:", "tcp://[::1]:"))
-
-
-def _explain(message: str, raw: Any, origin: str) -> str:  # noqa: ANN401 - whatever YAML held
-    """Say where, what was found, and what is allowed, from msgspec's 'Expected ... - at `$.path`'."""
-    match = re.match(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", message, re.DOTALL)
-    if match is None:
-        return f"{origin}: {message}"
-    path = (match["path"] or "$").removeprefix("$").removeprefix(".")
-    what = match["what"]
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
-    if unknown:
-        where = f"{path}.{unknown[1]}" if path else unknown[1]
-        return f"{origin}: {where}: unknown key. Allowed here: {', '.join(_allowed_keys(path, raw))}."
-    missing = re.fullmatch(r"Object missing required field `(.*)`", what)
-    if missing:
-        where = f"{path}.{missing[1]}" if path else missing[1]
-        return f"{origin}: {where}: missing. This key is required."
-    found = _at(raw, path)
-    return f"{origin}: {path or 'top level'}: found {found!r}. {what}."
-
-
-def _steps(path: str) -> list[str | int]:
-    """Split `cameras[0].trigger` into its keys and indices."""
-    return [int(index) if index else key for index, key in re.findall(r"\[(\d+)\]|([^.\[\]]+)", path)]
-
-
-def _at(raw: Any, path: str) -> Any:  # noqa: ANN401 - whatever YAML held
-    for step in _steps(path):
-        try:
-            raw = raw[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return raw
-
-
-def _allowed_keys(path: str, raw: Any) -> list[str]:  # noqa: ANN401 - whatever YAML held
-    """Names of the keys that the section at `path` may have."""
-    sections: dict[str, type[msgspec.Struct]] = {
-        "": Config,
-        "station": StationConfig,
-        "sockets": SocketsConfig,
-        "engine": EngineConfig,
-        "heatmap": HeatmapConfig,
-        "ring": RingConfig,
-    }
-    if path in sections:
-        return list(sections[path].__struct_fields__)
-    if path.endswith(".trigger"):
-        return list(TriggerConfig.__struct_fields__)
-    kind = _at(raw, path + ".kind")
-    for section in (SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig):
-        if section.__struct_config__.tag == kind:
-            return ["kind", *section.__struct_fields__]
-    return ["kind"]
+    """Whether nothing off this machine can reach the address."""
+    if endpoint.startswith("ipc://"):
+        return True
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -59,3 +59,8 @@ class Frame(msgspec.Struct, frozen=True):
 
     header: FrameHeader
     pixels: NDArray[np.uint8]
+
+
+def frame_bytes(width_px: int, height_px: int, pixel_format: PixelFormat) -> int:
+    """Bytes that the pixels of one frame take."""
+    return width_px * height_px * CHANNELS[pixel_format]

@@ -1,4 +1,4 @@
-"""The wire schema, version 1: topics, headers, and how they become bytes and come back. No sockets.
+"""The wire schema, version 1: what every header says. `wire` turns headers into bytes and back.
 
 Headers are JSON. Times that pass 2^53 are decimal strings. Readers ignore unknown keys; minor versions
 only add. A float on the wire is finite or null.
@@ -7,7 +7,7 @@ only add. A float on the wire is finite or null.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -36,12 +36,16 @@ class Reason(IntEnum):
     RECIPE_MISMATCH = 31
     MAINTENANCE = 40
     SIMULATED_ON_LIVE_OUTPUT = 41
+    JOURNAL_FAILED = 42
 
 
 Disposition = Literal["accept", "reject"]
 Verdict = Literal["pass", "fail", "invalid"]
 TriggerSource = Literal["plc", "line", "software", "freerun"]
 ClockKind = Literal["ptp", "ntp", "free"]
+Kind = Literal["result", "amend", "heatmap", "status", "event", "stats"]
+EventKind = Literal["recipe", "model", "drift", "camera", "fault", "config"]
+Severity = Literal["info", "warning", "error"]
 StationState = Literal["Preoperational", "Initialized", "Ready", "ContinuousExecution", "Error", "Halted"]
 
 
@@ -51,11 +55,25 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     schema: str
     epoch: str
     stream: str
-    seq: int
+    seq: Annotated[int, Meta(ge=1)]
     line: str
     station: str
     camera: str | None
     published_ns: NsText
+    clock: ClockKind
+
+
+class Common(TypedDict):
+    """The fields of `Header`, to be unpacked into one; mypy checks every key of `**common`."""
+
+    schema: str
+    epoch: str
+    stream: str
+    seq: int
+    line: str
+    station: str
+    camera: str | None
+    published_ns: str
     clock: ClockKind
 
 
@@ -127,7 +145,10 @@ class HeatmapNote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultHeader(Header, frozen=True, kw_only=True):
-    """The one terminal result of a trigger. `disposition` is the only field that a PLC should act on."""
+    """The one terminal result of a trigger. `disposition` is the only field that a PLC should act on.
+
+    `deadline_ns` is in the clock of `t`: a reader adds what was left of it at `t.decided` to `published_ns`.
+    """
 
     result_id: str
     trigger_id: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
@@ -212,8 +233,8 @@ class StatusHeader(Header, frozen=True, kw_only=True):
 class EventHeader(Header, frozen=True, kw_only=True):
     """Something happened: a camera lost, an engine restarted, a recipe changed."""
 
-    kind: Literal["recipe", "model", "drift", "camera", "fault", "config"]
-    severity: Literal["info", "warning", "error"]
+    kind: EventKind
+    severity: Severity
     code: int
     text: str
 
@@ -239,4 +260,5 @@ class StatsHeader(Header, frozen=True, kw_only=True):
     stages: list[StageLatency]
 
 
-AnyHeader = ResultHeader | AmendHeader | HeatmapHeader | StatusHeader | EventHeader | StatsHeader
+LiveHeader = ResultHeader | AmendHeader | StatusHeader | EventHeader | StatsHeader
+AnyHeader = LiveHeader | HeatmapHeader

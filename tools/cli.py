@@ -6,6 +6,10 @@ import sys
 
 import typer
 
+from tools.audit import audit
+from tools.run import run
+from tools.watch import watch
+
 app = typer.Typer(
     name="hlgfa",
     help="Line monitor: camera frames to pass/fail and heatmaps, learned from good parts only.",
@@ -13,6 +17,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(run)
+app.command()(audit)
+app.command()(watch)
 
 
 def main() -> None:
@@ -21,9 +28,11 @@ def main() -> None:
     from engines.engine import EngineError
     from pipeline.cameras.camera import CameraError
     from pipeline.config import ConfigError
+    from pipeline.crew import StationError
+    from pipeline.journal import JournalError
 
     try:
         app()
-    except (ConfigError, CameraError, EngineError, CalibrationError) as error:
+    except (ConfigError, CameraError, EngineError, CalibrationError, StationError, JournalError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -25,7 +25,10 @@ class EndOfFramesError(CameraError):
 
 
 class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What was opened: identity, and the one image format that it delivers."""
+    """What was opened: identity, and the one image format that it delivers.
+
+    `paced`: there is no device; the pictures are made here and their schedule starts with the first `read`.
+    """
 
     name: str
     kind: str
@@ -36,6 +39,7 @@ class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
     height_px: int
     pixel_format: PixelFormat
     simulated: bool
+    paced: bool = False
 
 
 class Camera(Protocol):

@@ -1,0 +1,60 @@
+# Two commands do all of it on a fresh machine:
+#   make run              monitor the simulated line until Ctrl-C
+#   make run FRAMES=300   stop by itself and print the audit
+#   make test             everything that CI checks, installs included
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIG ?= config.yaml
+FRAMES ?=
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: run test check lint types imports unit demo-model test-gpu clean
+
+run: $(VENV)/.run-installed
+	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "error: found $$($(PYTHON) --version), expected Python 3.10 or newer. Run: make PYTHON=python3.x"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "error: $(PYTHON) cannot make a virtual environment. On Debian: apt-get install python3-venv"; exit 2; }
+
+# Run time only: no torch.
+$(VENV)/.run-installed: setup.cfg constraints.txt | $(VENV)/bin/python
+	@echo "Installing the run-time dependencies into $(VENV) ..."
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python
+	@echo "Installing the test dependencies into $(VENV) ..."
+	@$(PIP_INSTALL) --editable '.[train,pylon,dev]'
+	@touch $@ $(VENV)/.run-installed
+
+test: lint types imports unit
+
+check: $(VENV)/.test-installed
+	$(BIN)/pre-commit run --all-files
+
+lint: $(VENV)/.test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test-installed
+	$(BIN)/mypy
+
+imports: $(VENV)/.test-installed
+	$(BIN)/lint-imports --no-cache
+
+unit: $(VENV)/.test-installed
+	$(BIN)/pytest
+
+# The demo model is trained on the simulated part; see tools/demo_model.py.
+demo-model: $(VENV)/.test-installed
+	$(BIN)/python -m tools.demo_model
+
+test-gpu: $(VENV)/.test-installed
+	$(BIN)/pytest -m gpu
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

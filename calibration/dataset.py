@@ -1,0 +1,205 @@
+"""Image files of good and defective parts: found, read strictly, split and hashed the same way every time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from calibration.record import CalibrationError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+GOOD = "good"
+_CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
+
+
+class DatasetError(CalibrationError):
+    """A folder or an image file cannot be used; the message says what, found, expected, do."""
+
+
+class LabelledPart(NamedTuple):
+    """One image of the test set: `kind` is its defect or "good"; `mask` is its ground truth, if there is one."""
+
+    path: Path
+    kind: str
+    mask: Path | None
+
+
+class Split(msgspec.Struct, frozen=True):
+    """Good parts by use: `fit` learns the alignment, `whiten` its residual, `hold_out` only the threshold."""
+
+    fit: list[int]
+    whiten: list[int]
+    hold_out: list[int]
+
+
+class ImageFiles(Sequence[NDArray[np.uint8]]):
+    """Images read when they are asked for, all of one size and channel count.
+
+    With `resample` an image of another size is scaled to it (area when it shrinks, linear when it grows);
+    without, it is an error.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], *, size_px: tuple[int, int], channels: int, resample: bool = False
+    ) -> None:
+        self.paths, self.size_px, self.channels, self.resample = list(paths), size_px, channels, resample
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:  # type: ignore[override]  # no slices
+        """(height, width) or (height, width, 3) uint8.
+
+        Raises:
+            DatasetError: as `read_image`, or the size is another and may not be changed.
+        """
+        path = self.paths[index]
+        image = read_image(path, self.channels)
+        if image.shape[:2] == self.size_px:
+            return image
+        if not self.resample:
+            raise DatasetError(
+                f"{path}: found {_size(image.shape)} pixels, expected {_size(self.size_px)} (height x width). "
+                "Remove it, or train with --input HxW, which scales every image to that size."
+            )
+        return resized(image, self.size_px)
+
+
+def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
+    """Read an 8-bit image: (H, W) for one channel, (H, W, 3) RGB for three.
+
+    A colour file read as one channel is refused, and so is a grey file read as three: which one the camera
+    delivers is part of the model.
+
+    Raises:
+        DatasetError: missing, truncated, not an image, more than 8 bits, or another number of channels.
+    """
+    try:
+        with Image.open(path) as image:
+            found = _CHANNELS.get(image.mode)
+            if found is None:
+                raise DatasetError(f"{path}: found pixel mode {image.mode}, expected 8-bit grey or RGB.")
+            image.load()
+            if found != channels:
+                raise DatasetError(
+                    f"{path}: found {found} channel(s), expected {channels}. Convert the file, or train with "
+                    f"--channels {found} on images of one kind."
+                )
+            return np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: not found.") from error
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"{path}: is not an image. Remove it from the folder.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path}: is damaged ({error}). Copy it again or remove it.") from error
+
+
+def resized(image: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.uint8]:
+    """Scale to (height, width): by area where the image shrinks, linearly where it grows."""
+    shrinks = image.shape[0] >= size_px[0] and image.shape[1] >= size_px[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size_px[::-1], interpolation=how), dtype=np.uint8)
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """Image files of a folder and its subfolders, sorted.
+
+    Raises:
+        DatasetError: the folder is missing or holds no image.
+    """
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; expected one with images of parts.")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if not paths:
+        raise DatasetError(f"{folder}: holds no image; expected files of {', '.join(sorted(SUFFIXES))}.")
+    return paths
+
+
+def good_parts(data: Path) -> list[Path]:
+    """Training images: `train/good` of an MVTec AD layout, else every image of a plain folder of good parts.
+
+    Raises:
+        DatasetError: there are none, or the folder looks like an MVTec AD layout without `train/good`.
+    """
+    train = data / "train" / GOOD
+    if train.is_dir():
+        return image_paths(train)
+    if (data / "test").is_dir() or (data / "train").is_dir():
+        raise DatasetError(f"{data}: found train/ or test/ but no train/good; expected the MVTec AD layout.")
+    return image_paths(data)
+
+
+def labelled_parts(data: Path) -> list[LabelledPart]:
+    """Test images of an MVTec AD layout, by kind, each with its mask where the data has one.
+
+    Raises:
+        DatasetError: there is no `test` folder, or it holds no good or no defective part.
+    """
+    parts = []
+    for path in image_paths(data / "test"):
+        kind = path.relative_to(data / "test").parts[0]
+        mask = data / "ground_truth" / kind / f"{path.stem}_mask.png"
+        parts.append(LabelledPart(path, kind, mask if mask.is_file() else None))
+    kinds = Counter(part.kind for part in parts)
+    if not kinds[GOOD] or len(kinds) < 2:
+        raise DatasetError(f"{data / 'test'}: found kinds {dict(kinds)}, expected good and one defect at least.")
+    return parts
+
+
+def survey(paths: Sequence[Path]) -> tuple[Counter[tuple[int, int]], Counter[int]]:
+    """Sizes (height, width) and channel counts of the files, from their headers only.
+
+    Raises:
+        DatasetError: a header cannot be read.
+    """
+    sizes: Counter[tuple[int, int]] = Counter()
+    channels: Counter[int] = Counter()
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                sizes[image.height, image.width] += 1
+                channels[_CHANNELS.get(image.mode, 0)] += 1
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DatasetError(f"{path}: is not a readable image ({error}). Remove it.") from error
+    return sizes, channels
+
+
+def split_parts(count: int, *, seed: int, hold_out: float = 0.2, whiten: float = 0.2) -> Split:
+    """Deal good parts into three uses at random, the same way for the same count and seed.
+
+    Raises:
+        DatasetError: fewer than ten parts.
+    """
+    if count < 10:
+        raise DatasetError(f"found {count} good parts, expected at least 10 (better 200). Add images.")
+    order = np.random.default_rng(seed).permutation(count)
+    first, second = max(2, round(count * hold_out)), max(2, round(count * whiten))
+    groups = np.split(order, [first, first + second])
+    held, white, fit = (sorted(int(i) for i in group) for group in groups)
+    return Split(fit=fit, whiten=white, hold_out=held)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def data_hash(names: Sequence[str], hashes: Sequence[str]) -> str:
+    """One hash over the names and contents of a set of files, in the order given."""
+    digest = hashlib.sha256()
+    for name, content in zip(names, hashes, strict=True):
+        digest.update(f"{name}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[0]}x{shape[1]}"

@@ -1,0 +1,137 @@
+"""Cameras without a device: pictures made on this host, handed over as `pipeline.cameras.belt` says."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from pipeline.cameras.camera import CameraError, CameraInfo, EndOfFramesError
+from pipeline.frame import Frame, FrameHeader, PixelFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from pipeline.cameras.belt import Belt, Exposure
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """What a camera shows of one part, made ahead of its time. Pixels: uint8, (H, W) or (H, W, 3)."""
+
+    pixels: NDArray[np.uint8]
+    pixel_format: PixelFormat
+    complete: bool = True
+    source: str | None = None
+    truth: str | None = None
+
+
+class PacedCamera:
+    """The camera protocol over a belt and a function that makes the picture of part n.
+
+    The next picture is made by a worker thread as soon as the last one is handed over, so that its cost
+    (rendering, decoding: calls that release the GIL) is not part of the latency.
+    """
+
+    def __init__(
+        self, info: CameraInfo, belt: Belt, make: Callable[[int], Picture], *, camera_epoch: int
+    ) -> None:
+        self._info = info
+        self._belt = belt
+        self._make = make
+        self._camera_epoch = camera_epoch
+        self._closed = False
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"camera-{info.name}")
+        self._ahead = self._make_ahead(0)
+        self._ahead[1].exception()  # warm before it is called open; an error is raised by `read`
+
+    @property
+    def info(self) -> CameraInfo:
+        """What was opened."""
+        return self._info
+
+    def trigger(self) -> None:
+        """Ask for one frame; lost, but counted, while one is pending."""
+        self._check_open()
+        if self._belt.source != "software":
+            raise CameraError(
+                f"Camera {self._info.name} was asked for a software trigger, but its trigger source is "
+                f"{self._belt.source!r}. Set trigger.source to 'software'."
+            )
+        self._belt.trigger(time.monotonic_ns())
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """Wait for the next frame, at most `timeout_s` seconds (or as long as making its picture takes)."""
+        self._check_open()
+        until_ns = time.monotonic_ns() + round(timeout_s * 1e9)
+        while (exposure := self._belt.take(time.monotonic_ns())) is None:
+            if self._belt.ended:
+                raise EndOfFramesError(f"Camera {self._info.name} has served all {self._belt.parts} images.")
+            next_ns = self._belt.next_ns
+            if next_ns is None or next_ns > until_ns:
+                _sleep_until(until_ns)
+                return None
+            _sleep_until(next_ns)
+        return self._hand_over(exposure)
+
+    def close(self) -> None:
+        """Stop the worker; safe to call again."""
+        self._closed = True
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CameraError(f"Camera {self._info.name} is closed. Open it again.")
+
+    def _make_ahead(self, index: int) -> tuple[int, Future[Picture]]:
+        return index, self._worker.submit(self._make, index)
+
+    def _hand_over(self, exposure: Exposure) -> Frame:
+        ahead, future = self._ahead
+        if ahead != exposure.index:
+            future = self._make_ahead(exposure.index)[1]
+        picture = future.result()
+        if self._belt.parts is None or exposure.index + 1 < self._belt.parts:
+            self._ahead = self._make_ahead(exposure.index + 1)
+        height_px, width_px = picture.pixels.shape[:2]
+        header = FrameHeader(
+            camera=self._info.name,
+            frame_id=exposure.index,
+            raw_frame_id=exposure.index,
+            camera_epoch=self._camera_epoch,
+            width_px=width_px,
+            height_px=height_px,
+            pixel_format=picture.pixel_format,
+            complete=picture.complete,
+            exposed_ns=exposure.exposed_ns,
+            received_ns=time.monotonic_ns(),
+            received_utc_ns=time.time_ns(),
+            camera_timestamp_ns=exposure.exposed_ns,
+            camera_clock="host",
+            trigger_count=exposure.trigger_count,
+            simulated=self._info.simulated,
+            source=picture.source,
+            truth=picture.truth,
+        )
+        return Frame(header, picture.pixels)
+
+
+def _sleep_until(monotonic_ns: int) -> None:
+    time.sleep(max(0, monotonic_ns - time.monotonic_ns()) / 1e9)

@@ -1,0 +1,150 @@
+"""Stage 1, one process a camera: frames from the camera into the shared-memory ring."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pipeline.cameras import open_camera
+from pipeline.cameras.camera import CameraError, EndOfFramesError
+from pipeline.config import ConfigError
+from pipeline.internal import (
+    CameraLost,
+    CameraReady,
+    CaptureStart,
+    EndOfFrames,
+    FrameReady,
+    Go,
+    NoFrame,
+    Release,
+    Shoot,
+    Stop,
+    decode_to_capture,
+)
+from pipeline.ring import Ring
+from pipeline.worker import Link, fail_start, read_start
+
+if TYPE_CHECKING:
+    from pipeline.cameras.camera import Camera
+    from pipeline.frame import Frame
+
+READ_S = 0.05
+WAIT_MS = 50
+
+
+class Capture:
+    """Hands frames over until it is told to stop.
+
+    With a software trigger one frame is asked for at a time. If it does not come in time the camera is
+    given up: a frame that came late would be taken for the next part's.
+    """
+
+    def __init__(self, camera: Camera, ring: Ring, link: Link, start: CaptureStart) -> None:
+        self._camera = camera
+        self._ring = ring
+        self._link = link
+        self._free = deque(start.free_slots)
+        self._trigger = start.camera.trigger
+        self._asked: deque[tuple[int, int]] = deque()
+        self._skipped = 0
+        self._going = False
+        self._stopped = False
+
+    def run(self) -> None:
+        """Serve until stopped.
+
+        Raises:
+            CameraError: the camera is lost, or gave no frame for a trigger in time.
+        """
+        software = self._trigger.source == "software"
+        while not self._going and not self._stopped:
+            self._obey(WAIT_MS)
+            self._link.heartbeat()
+        while not self._stopped:
+            self._obey(WAIT_MS if software and not self._asked else 0)
+            if self._asked or not software:
+                frame = self._camera.read(READ_S)
+                if frame is not None:
+                    self._hand_over(frame)
+                self._check_overdue()
+            self._link.heartbeat(self._skipped)
+
+    def _obey(self, timeout_ms: int) -> None:
+        data = self._link.receive(timeout_ms)
+        while data is not None:
+            message = decode_to_capture(data)
+            if isinstance(message, Release):
+                self._free.append(message.slot)
+            elif isinstance(message, Go):
+                self._going = True
+                self._drop_stale()
+            elif isinstance(message, Shoot):
+                due_ns = time.monotonic_ns() + self._trigger.frame_timeout_ms * 1_000_000
+                self._camera.trigger()
+                self._asked.append((message.ordinal, due_ns))
+            elif isinstance(message, Stop):
+                self._stopped = True
+            data = self._link.receive(0)
+
+    def _drop_stale(self) -> None:
+        """Forget what a device took while the station was not ready; recorded parts have not started yet."""
+        if not self._camera.info.paced:
+            while self._camera.read(0) is not None:
+                pass
+
+    def _hand_over(self, frame: Frame) -> None:
+        ordinal: int | None = None
+        if self._trigger.source == "software":
+            if not self._asked:
+                return  # nobody asked for it
+            ordinal = self._asked.popleft()[0]
+        fits = frame.pixels.nbytes <= self._ring.slot_bytes
+        slot = self._free.popleft() if self._free and fits and frame.header.complete else None
+        if slot is None and self._trigger.source == "freerun" and fits and frame.header.complete:
+            self._skipped += 1
+            return
+        if slot is not None:
+            self._ring.view(slot, frame.header.shape)[...] = frame.pixels
+        self._link.send(FrameReady(header=frame.header, slot=slot, ordinal=ordinal))
+
+    def _check_overdue(self) -> None:
+        if self._asked and time.monotonic_ns() > self._asked[0][1]:
+            self._link.send(NoFrame(ordinal=self._asked[0][0]))
+            raise CameraError(f"no frame within {self._trigger.frame_timeout_ms} ms of its trigger")
+
+
+def _check_format(camera: Camera, start: CaptureStart) -> None:
+    info, wanted = camera.info, start.camera
+    found = (info.width_px, info.height_px, info.pixel_format)
+    expected = (wanted.width_px, wanted.height_px, wanted.pixel_format)
+    if found != expected:
+        raise CameraError(
+            f"camera {info.name}: found {found[0]}x{found[1]} {found[2]}, "
+            f"expected {expected[0]}x{expected[1]} {expected[2]}. Correct the camera or config.yaml."
+        )
+
+
+def main() -> None:
+    """Open the camera, report ready, hand over frames until told to stop."""
+    start = read_start(CaptureStart)
+    link = Link(start.endpoint)
+    try:
+        camera = open_camera(start.camera, camera_epoch=start.camera_epoch)
+        _check_format(camera, start)
+    except (CameraError, ConfigError) as error:
+        fail_start(link, str(error))
+        return
+    spec = start.ring
+    with link, camera, Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=True) as ring:
+        link.send(CameraReady(info=camera.info))
+        try:
+            Capture(camera, ring, link, start).run()
+        except EndOfFramesError:
+            link.send(EndOfFrames())
+        except CameraError as error:
+            link.send(CameraLost(text=str(error)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""From triggers and frames to judgements: what happens to every part, in the order in which it happens.
+
+Wiring of the ledger (which decides), the queue (who is next), the camera lines and the engine's process.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pipeline.dispatch import InspectionQueue, Waiting
+from pipeline.internal import Inspect, Shoot
+from pipeline.judge import Amendment, Prediction, Trigger
+from pipeline.messages import Reason
+
+if TYPE_CHECKING:
+    from pipeline.camera_line import CameraLine
+    from pipeline.child import Child
+    from pipeline.config import StationConfig
+    from pipeline.internal import FrameReady, Inspected, InspectionFailed, NoFrame
+    from pipeline.judge import TriggerLedger
+    from pipeline.messages import TriggerSource
+    from pipeline.outbox import Outbox
+
+
+class Flow:
+    """Every trigger of a station on its way to its one result. New ones are taken while `accepting`."""
+
+    def __init__(
+        self,
+        config: StationConfig,
+        *,
+        lines: dict[str, CameraLine],
+        inspection: Child,
+        outbox: Outbox,
+        ledger: TriggerLedger,
+        stop_after: int | None,
+    ) -> None:
+        self._config = config
+        self._lines = lines
+        self._inspection = inspection
+        self._outbox = outbox
+        self._stop_after = stop_after
+        self._queue = InspectionQueue()
+        self._ordinal = 0
+        self._open = False
+        self.ledger = ledger
+
+    @property
+    def accepting(self) -> bool:
+        """Whether new triggers are taken."""
+        return self._open and not self.complete
+
+    @accepting.setter
+    def accepting(self, value: bool) -> None:
+        self._open = value
+
+    @property
+    def complete(self) -> bool:
+        """Whether the number of triggers that was asked for has come."""
+        return self._stop_after is not None and self._ordinal >= self._stop_after
+
+    @property
+    def depth(self) -> int:
+        """Frames that wait for the engine or are at it."""
+        return len(self._queue) + (self._queue.in_flight is not None)
+
+    # Triggers
+
+    def open_trigger(
+        self,
+        line: CameraLine,
+        *,
+        source: TriggerSource,
+        trigger_id: int,
+        triggered_ns: int,
+        part_id: str | None = None,
+        job_id: str | None = None,
+    ) -> int | None:
+        """Enter a trigger into the ledger; None if that already decided it."""
+        self._ordinal += 1
+        trigger = Trigger(
+            ordinal=self._ordinal,
+            camera=line.name,
+            trigger_id=trigger_id,
+            source=source,
+            triggered_ns=triggered_ns,
+            deadline_ns=triggered_ns + round(self._config.deadline_ms * 1e6),
+            part_id=part_id,
+            job_id=job_id,
+        )
+        judgement = self.ledger.open(trigger, time.monotonic_ns())
+        if judgement is not None:
+            self._outbox.conclude(judgement)
+            return None
+        return trigger.ordinal
+
+    def reject(self, ordinal: int, reason: Reason, text: str) -> None:
+        """Reject a trigger and publish that; nothing happens if it is decided already."""
+        judgement = self.ledger.reject(ordinal, reason, text, time.monotonic_ns())
+        if judgement is not None:
+            self._outbox.conclude(judgement)
+
+    def shoot(self, line: CameraLine, ordinal: int) -> None:
+        """Ask the camera for the frame of an open trigger, or say why that cannot be."""
+        if line.child.state != "ready":
+            self.reject(ordinal, Reason.CAMERA_LOST, f"camera {line.name} is {line.state}")
+        elif self._inspection.state != "ready":
+            self.reject(ordinal, Reason.ENGINE_ERROR, f"the engine is {self._inspection.state}")
+        elif line.shooting is not None:
+            self.reject(ordinal, Reason.TRIGGER_WHILE_BUSY, "the camera still owes the frame before")
+        else:
+            line.shooting = ordinal
+            line.child.send(Shoot(ordinal=ordinal))
+
+    def shoot_due(self, now_ns: int) -> None:
+        """Start the station's own triggers whose time has come; a missed period is not made up for."""
+        for line in self._lines.values():
+            if line.ended or not line.shot_due(now_ns) or not self.accepting:
+                continue
+            ordinal = self.open_trigger(
+                line,
+                source="software",
+                trigger_id=line.next_trigger_id(),
+                triggered_ns=time.monotonic_ns(),
+            )
+            if ordinal is not None:
+                self.shoot(line, ordinal)
+
+    def expire(self, now_ns: int) -> None:
+        """Reject what was not decided before its deadline."""
+        for judgement in self.ledger.expire(now_ns):
+            self._outbox.conclude(judgement)
+
+    # Frames
+
+    def on_frame(self, line: CameraLine, message: FrameReady) -> None:
+        """A frame has come, for a trigger of ours or by itself."""
+        if message.slot is not None:
+            line.slots.take(message.slot)
+        if message.ordinal is not None:
+            line.shooting = None
+            self._enqueue(line, message, message.ordinal)
+        elif not self.accepting:
+            line.give_back(message.slot)
+        elif line.source == "freerun":
+            line.keep_newest(message)
+        else:
+            for _ in range(line.missed_before(message.header)):
+                self._answer_missed(line, message)
+            self._inspect_untriggered(line, message)
+
+    def on_no_frame(self, line: CameraLine, message: NoFrame) -> None:
+        """The camera did not answer a trigger."""
+        line.shooting = None
+        self.reject(message.ordinal, Reason.NO_FRAME, "the camera gave no frame")
+
+    def _answer_missed(self, line: CameraLine, message: FrameReady) -> None:
+        ordinal = self._open_untriggered(line, message)
+        if ordinal is not None:
+            self.reject(ordinal, Reason.NO_FRAME, "the camera counted a trigger and gave no frame")
+
+    def _inspect_untriggered(self, line: CameraLine, message: FrameReady) -> None:
+        ordinal = self._open_untriggered(line, message)
+        if ordinal is None:
+            line.give_back(message.slot)
+        else:
+            self._enqueue(line, message, ordinal)
+
+    def _open_untriggered(self, line: CameraLine, message: FrameReady) -> int | None:
+        return self.open_trigger(
+            line,
+            source=line.source,
+            trigger_id=line.next_trigger_id(),
+            triggered_ns=message.header.exposed_ns,
+        )
+
+    def _enqueue(self, line: CameraLine, message: FrameReady, ordinal: int) -> None:
+        """Queue a trigger's frame for the engine, or reject the trigger with the reason why not."""
+        header, slot = message.header, message.slot
+        if not self.ledger.frame(ordinal, header):
+            line.give_back(slot)  # the trigger's deadline came first
+            return
+        wrong_format = line.format_error(header)
+        if not header.complete:
+            self.reject(ordinal, Reason.INCOMPLETE_FRAME, "the frame is incomplete or unreadable")
+        elif wrong_format is not None:
+            self.reject(ordinal, Reason.FRAME_FORMAT, wrong_format)
+        elif slot is None:
+            self.reject(ordinal, Reason.OVERRUN, "all slots of the ring are in use")
+        elif self._inspection.state != "ready":
+            self.reject(ordinal, Reason.ENGINE_ERROR, f"the engine is {self._inspection.state}")
+        else:
+            self._queue.put(Waiting(ordinal=ordinal, camera=line.name, slot=slot, header=header))
+            return
+        line.give_back(slot)
+
+    # Predictions
+
+    def dispatch(self) -> None:
+        """Give the engine its next frame, if it is idle; free-run cameras come after triggered ones."""
+        if self._inspection.state != "ready" or self._queue.in_flight is not None:
+            return
+        if len(self._queue) == 0:
+            self._take_newest()
+        while (item := self._queue.next()) is not None:
+            if self.ledger.is_open(item.ordinal):
+                self._inspection.send(Inspect(ordinal=item.ordinal, slot=item.slot, header=item.header))
+                return
+            self._queue.done(item.ordinal)  # too late already: do not make the next ones late, too
+            self._lines[item.camera].give_back(item.slot)
+
+    def _take_newest(self) -> None:
+        for line in self._lines.values():
+            newest, line.newest = line.newest, None
+            if newest is None:
+                continue
+            if self.accepting:
+                self._inspect_untriggered(line, newest)
+            else:
+                line.give_back(newest.slot)
+
+    def on_inspected(self, message: Inspected, payload: bytes | None) -> None:
+        """The engine has answered."""
+        item = self._queue.done(message.ordinal)
+        self._lines[item.camera].give_back(item.slot)
+        prediction = Prediction(
+            score=message.score,
+            threshold=self._outbox.threshold,
+            regions=message.regions,
+            infer_start_ns=message.infer_start_ns,
+            infer_end_ns=message.infer_end_ns,
+        )
+        veto = self._outbox.veto(item.header)
+        decision = self.ledger.predict(message.ordinal, prediction, time.monotonic_ns(), veto=veto)
+        if isinstance(decision, Amendment):
+            self._outbox.amend(decision)
+        elif decision is not None:
+            heatmap = None
+            if message.heatmap is not None and payload is not None:
+                heatmap = (message.heatmap, payload)
+            self._outbox.conclude(decision, heatmap)
+
+    def on_inspection_failed(self, message: InspectionFailed) -> None:
+        """The engine failed on one frame."""
+        item = self._queue.done(message.ordinal)
+        self._lines[item.camera].give_back(item.slot)
+        self.reject(message.ordinal, Reason.ENGINE_ERROR, message.text)
+
+    # Losses
+
+    def on_camera_lost(self, line: CameraLine, text: str) -> None:
+        """The capture process is gone: what still awaited a frame will get none."""
+        line.forget_device()
+        for ordinal in self.ledger.awaiting_frame(line.name):
+            self.reject(ordinal, Reason.CAMERA_LOST, text)
+
+    def on_engine_lost(self, text: str) -> None:
+        """The inspection process is gone: what was queued for it is rejected."""
+        for item in self._queue.clear():
+            self._lines[item.camera].give_back(item.slot)
+            self.reject(item.ordinal, Reason.ENGINE_ERROR, text)

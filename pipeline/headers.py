@@ -1,0 +1,158 @@
+"""Judgements and states as wire headers. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.messages import (
+    AmendHeader,
+    CameraStatus,
+    FrameSummary,
+    HeatmapHeader,
+    Reason,
+    ResultHeader,
+    Times,
+)
+
+if TYPE_CHECKING:
+    from pipeline.camera_line import CameraLine
+    from pipeline.frame import FrameHeader
+    from pipeline.internal import EngineReady, PackedHeatmap
+    from pipeline.judge import Amendment, Judgement, TriggerLedger
+    from pipeline.messages import Common, HeatmapNote, ModelSummary, RecipeSummary
+
+ABORTED = (Reason.LATE, Reason.NO_FRAME, Reason.CAMERA_LOST)
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None if it is not finite: JSON has no NaN."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def result_header(
+    common: Common,
+    judgement: Judgement,
+    *,
+    result_id: str,
+    now_ns: int,
+    model: ModelSummary | None,
+    recipe: RecipeSummary | None,
+    threshold: float | None,
+    heatmap: HeatmapNote | None,
+) -> ResultHeader:
+    """The result of one judgement; `now_ns`, host monotonic, is taken as the time of publication."""
+    trigger, prediction, frame = judgement.trigger, judgement.prediction, judgement.frame
+    return ResultHeader(
+        **common,
+        result_id=result_id,
+        trigger_id=trigger.trigger_id,
+        trigger_source=trigger.source,
+        part_id=trigger.part_id,
+        job_id=trigger.job_id,
+        disposition=judgement.disposition,
+        verdict=judgement.verdict,
+        result_state=_result_state(judgement),
+        reason_code=int(judgement.reason),
+        reason=judgement.text,
+        score=finite(prediction.score) if prediction else None,
+        threshold=finite(threshold),
+        regions=prediction.regions if prediction else [],
+        t=_times(judgement),
+        deadline_ns=str(trigger.deadline_ns),
+        on_time=judgement.on_time,
+        latency_us=(now_ns - trigger.triggered_ns) // 1000,
+        frame=_frame_summary(frame) if frame else None,
+        model=model,
+        recipe=recipe,
+        simulated=frame is not None and frame.simulated,
+        heatmap=heatmap,
+    )
+
+
+def amend_header(common: Common, amendment: Amendment, *, result_id: str) -> AmendHeader:
+    """The late score of a trigger that was decided without it."""
+    return AmendHeader(
+        **common,
+        result_id=result_id,
+        trigger_id=amendment.trigger.trigger_id,
+        score=finite(amendment.prediction.score),
+        threshold=finite(amendment.prediction.threshold),
+        late_us=amendment.late_ns // 1000,
+    )
+
+
+def heatmap_header(
+    common: Common,
+    packed: PackedHeatmap,
+    codec: Literal["none", "zstd"],
+    *,
+    result_id: str,
+    engine: EngineReady,
+) -> HeatmapHeader:
+    """What a reader needs to make raw scores of the payload, and to lay them over the image."""
+    rows, columns = packed.shape
+    scale_x, scale_y = engine.info.width_px / columns, engine.info.height_px / rows
+    # Pixel centres: the middle of map pixel 0 is at scale/2 - 0.5 of the image.
+    to_image = ((scale_x, 0.0, scale_x / 2 - 0.5), (0.0, scale_y, scale_y / 2 - 0.5))
+    return HeatmapHeader(
+        **common,
+        result_id=result_id,
+        dtype="u8",
+        shape=packed.shape,
+        scale=engine.heatmap_scale,
+        offset=engine.heatmap_offset,
+        codec=codec,
+        raw_bytes=packed.raw_bytes,
+        crc32=packed.crc32,
+        to_image=to_image,
+        threshold=engine.map_threshold,
+        roi_sha256=None,
+    )
+
+
+def camera_status(line: CameraLine, ledger: TriggerLedger) -> CameraStatus:
+    """One camera's state and account."""
+    return CameraStatus(
+        name=line.name,
+        state=line.state,
+        triggers=ledger.triggers[line.name],
+        accepts=ledger.accepts[line.name],
+        rejects=sum(n for (camera, _), n in ledger.rejects.items() if camera == line.name),
+        frames_skipped=line.frames_skipped,
+    )
+
+
+def _result_state(judgement: Judgement) -> Literal[1, 3, 4]:
+    """ResultState of OPC 40100-1: completed, aborted or failed."""
+    if judgement.verdict != "invalid":
+        return 1
+    return 3 if judgement.reason in ABORTED else 4
+
+
+def _times(judgement: Judgement) -> Times:
+    trigger, frame, prediction = judgement.trigger, judgement.frame, judgement.prediction
+    return Times(
+        trigger=str(trigger.triggered_ns),
+        exposure=str(frame.exposed_ns) if frame else None,
+        received=str(frame.received_ns) if frame else None,
+        infer_start=str(prediction.infer_start_ns) if prediction else None,
+        infer_end=str(prediction.infer_end_ns) if prediction else None,
+        decided=str(judgement.decided_ns),
+    )
+
+
+def _frame_summary(frame: FrameHeader) -> FrameSummary:
+    return FrameSummary(
+        id=frame.frame_id,
+        raw_id=frame.raw_frame_id,
+        camera_epoch=frame.camera_epoch,
+        camera_timestamp=str(frame.camera_timestamp_ns),
+        trigger_counter=frame.trigger_count,
+        complete=frame.complete,
+        width=frame.width_px,
+        height=frame.height_px,
+        pixel_format=frame.pixel_format,
+        source=frame.source,
+        truth=frame.truth,
+    )

@@ -1,0 +1,180 @@
+"""Stage 2, one process: frame, engine and calibration make a prediction."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import msgspec
+import numpy as np
+from engines.load import open_engine
+
+from calibration.record import FILE_NAME, CalibrationError, file_sha256, load_calibration
+from engines.engine import EngineError
+from pipeline.heatmaps import pack_heatmap
+from pipeline.internal import (
+    EngineReady,
+    Inspect,
+    Inspected,
+    InspectionFailed,
+    InspectionStart,
+    PackedHeatmap,
+    Stop,
+    decode_to_inspection,
+)
+from pipeline.messages import Region
+from pipeline.ring import Ring
+from pipeline.worker import Link, fail_start, read_start
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from calibration.record import Calibration
+    from engines.engine import Engine
+
+MAX_REGIONS = 16
+WAIT_MS = 100
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """What one frame shows: score in raw units, defect regions, and the heatmap (h, w) uint8."""
+
+    score: float
+    regions: list[Region]
+    heatmap: NDArray[np.uint8] | None
+
+
+def inspect(engine: Engine, calibration: Calibration, pixels: NDArray[np.uint8]) -> Inspection:
+    """Infer one frame; a map or score that is not finite gives neither regions nor a heatmap.
+
+    Args:
+        engine: loaded engine.
+        calibration: of the engine's model.
+        pixels: uint8, the engine's raw image shape.
+
+    Raises:
+        EngineError: the shape is wrong or the runtime failed.
+    """
+    output = engine.infer(pixels)
+    anomaly_map = output.anomaly_map
+    if not (np.isfinite(output.score) and np.isfinite(anomaly_map).all()):
+        score = output.score if not np.isfinite(output.score) else float("nan")
+        return Inspection(score, [], None)
+    size = (engine.info.height_px, engine.info.width_px)
+    regions = find_regions(anomaly_map, calibration.map_threshold, size)
+    scaled = anomaly_map * calibration.heatmap_scale + calibration.heatmap_offset
+    heatmap = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return Inspection(output.score, regions, heatmap)
+
+
+def find_regions(
+    anomaly_map: NDArray[np.float32], threshold: float, image_size: tuple[int, int]
+) -> list[Region]:
+    """Connected regions at or above the threshold, the one with the highest peak first, at most 16.
+
+    Args:
+        anomaly_map: (h, w) float32 raw scores.
+        threshold: same units.
+        image_size: height and width of the raw image in pixels; the regions are given in its pixels.
+    """
+    mask = (anomaly_map >= threshold).astype(np.uint8)
+    count, labels, stats, centroids = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    scale_y, scale_x = image_size[0] / anomaly_map.shape[0], image_size[1] / anomaly_map.shape[1]
+    regions = []
+    for label in range(1, count):
+        x, y, width, height, area = (int(value) for value in stats[label])
+        left, top = round(x * scale_x), round(y * scale_y)
+        box = (left, top, round((x + width) * scale_x) - left, round((y + height) * scale_y) - top)
+        # A map pixel's centre is at +0.5, so that map and image share their outer edges.
+        column, row = (float(value) for value in centroids[label])
+        centre = ((column + 0.5) * scale_x - 0.5, (row + 0.5) * scale_y - 0.5)
+        inside = labels[y : y + height, x : x + width] == label
+        peak = float(anomaly_map[y : y + height, x : x + width][inside].max())
+        area_px = round(area * scale_x * scale_y)
+        regions.append(Region(bbox_px=box, centroid_px=centre, area_px=area_px, peak=peak))
+    regions.sort(key=lambda region: (-region.peak, region.bbox_px))
+    return regions[:MAX_REGIONS]
+
+
+def serve(engine: Engine, calibration: Calibration, rings: dict[str, Ring], link: Link, codec: str) -> None:
+    """Answer every request until told to stop."""
+    while True:
+        data = link.receive(WAIT_MS)
+        if data is None:
+            link.heartbeat()
+            continue
+        request = decode_to_inspection(data)
+        if isinstance(request, Stop):
+            return
+        answer, payload = answer_request(engine, calibration, rings[request.header.camera], request, codec)
+        link.send(answer, payload)
+
+
+def answer_request(
+    engine: Engine, calibration: Calibration, ring: Ring, request: Inspect, codec: str
+) -> tuple[Inspected | InspectionFailed, bytes | None]:
+    """Inspect the frame in the slot; an engine's failure is an answer, too."""
+    begin_ns = time.monotonic_ns()
+    pixels = ring.view(request.slot, request.header.shape)
+    try:
+        found = inspect(engine, calibration, pixels)
+    except EngineError as error:
+        return InspectionFailed(ordinal=request.ordinal, slot=request.slot, text=str(error)), None
+    end_ns = time.monotonic_ns()
+    packed, payload = None, None
+    if found.heatmap is not None:
+        payload, raw_bytes, crc32 = pack_heatmap(found.heatmap, codec)
+        shape = (found.heatmap.shape[0], found.heatmap.shape[1])
+        packed = PackedHeatmap(shape=shape, raw_bytes=raw_bytes, crc32=crc32)
+    answer = Inspected(
+        ordinal=request.ordinal,
+        slot=request.slot,
+        score=found.score,
+        regions=found.regions,
+        infer_start_ns=begin_ns,
+        infer_end_ns=end_ns,
+        heatmap=packed,
+    )
+    return answer, payload
+
+
+def main() -> None:
+    """Load engine and calibration, report ready, answer until told to stop."""
+    start = read_start(InspectionStart)
+    link = Link(start.endpoint)
+    cv2.setNumThreads(1)
+    model_dir = Path(start.engine.model)
+    try:
+        engine = open_engine(
+            model_dir,
+            runtime=start.engine.runtime,
+            precision=start.engine.precision,
+            threads=start.engine.threads,
+        )
+        path = model_dir / FILE_NAME
+        calibration = load_calibration(path, model_sha256=engine.info.model_sha256)
+    except (EngineError, CalibrationError) as error:
+        fail_start(link, str(error))
+        return
+    rings = {
+        spec.camera: Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=False)
+        for spec in start.rings
+    }
+    with link, engine:
+        link.send(
+            EngineReady(
+                info=engine.info,
+                threshold=calibration.threshold,
+                map_threshold=calibration.map_threshold,
+                heatmap_scale=calibration.heatmap_scale,
+                heatmap_offset=calibration.heatmap_offset,
+                calibration_sha256=file_sha256(path),
+            )
+        )
+        serve(engine, calibration, rings, link, start.codec)
+
+
+if __name__ == "__main__":
+    main()

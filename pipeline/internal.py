@@ -1,0 +1,181 @@
+"""What the station and its child processes say to each other: descriptors, never pixels.
+
+MessagePack over one ZeroMQ ipc pair a child. Each start of a child has a socket of its own, so nothing of
+an earlier life of it can arrive late.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engines.engine import EngineInfo
+from pipeline.cameras.camera import CameraInfo
+from pipeline.config import CameraConfig, EngineConfig
+from pipeline.frame import FrameHeader
+from pipeline.messages import Region
+
+
+class ProtocolError(Exception):
+    """A child process says what it cannot mean; it is replaced."""
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Base of the tagged messages."""
+
+
+# How a child is started; sent over its standard input.
+
+
+class RingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How to map one camera's ring: an inherited descriptor and its layout."""
+
+    camera: str
+    fd: int
+    slots: int
+    slot_bytes: int
+
+
+class CaptureStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a capture process needs."""
+
+    endpoint: str
+    camera: CameraConfig
+    camera_epoch: int
+    ring: RingSpec
+    free_slots: list[int]
+
+
+class InspectionStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an inspection process needs."""
+
+    endpoint: str
+    engine: EngineConfig
+    rings: list[RingSpec]
+    codec: str
+
+
+# Station to child.
+
+
+class Go(_Message, frozen=True, kw_only=True):
+    """The station is ready: hand over frames from now on; what came before is stale."""
+
+
+class Shoot(_Message, frozen=True, kw_only=True):
+    """Take one frame for this trigger."""
+
+    ordinal: int
+
+
+class Release(_Message, frozen=True, kw_only=True):
+    """This slot may be filled again."""
+
+    slot: int
+
+
+class Inspect(_Message, frozen=True, kw_only=True):
+    """Inspect the frame in this slot."""
+
+    ordinal: int
+    slot: int
+    header: FrameHeader
+
+
+class Stop(_Message, frozen=True, kw_only=True):
+    """Close and exit."""
+
+
+# Child to station.
+
+
+class Heartbeat(_Message, frozen=True, kw_only=True):
+    """I am alive; `frames_skipped` counts free-run frames that were replaced by newer ones."""
+
+    frames_skipped: int = 0
+
+
+class StartFailed(_Message, frozen=True, kw_only=True):
+    """I cannot start: `text` is for the user."""
+
+    text: str
+
+
+class CameraReady(_Message, frozen=True, kw_only=True):
+    """The camera is open, armed and delivers the configured format."""
+
+    info: CameraInfo
+
+
+class FrameReady(_Message, frozen=True, kw_only=True):
+    """A frame; `slot` is None if its pixels could not be kept because all slots were in use."""
+
+    header: FrameHeader
+    slot: int | None
+    ordinal: int | None
+
+
+class NoFrame(_Message, frozen=True, kw_only=True):
+    """The camera gave no frame for this trigger in time."""
+
+    ordinal: int
+
+
+class CameraLost(_Message, frozen=True, kw_only=True):
+    """The camera is gone; the process ends after this."""
+
+    text: str
+
+
+class EndOfFrames(_Message, frozen=True, kw_only=True):
+    """A camera of recorded images has served its last frame."""
+
+
+class EngineReady(_Message, frozen=True, kw_only=True):
+    """The engine is loaded, calibrated and warm."""
+
+    info: EngineInfo
+    threshold: float
+    map_threshold: float
+    heatmap_scale: float
+    heatmap_offset: float
+    calibration_sha256: str
+
+
+class PackedHeatmap(msgspec.Struct, frozen=True, kw_only=True):
+    """What describes the payload that follows the message as a second part."""
+
+    shape: tuple[int, int]
+    raw_bytes: int
+    crc32: int
+
+
+class Inspected(_Message, frozen=True, kw_only=True):
+    """The prediction for one frame; `score` may be non-finite, then there is no heatmap."""
+
+    ordinal: int
+    slot: int
+    score: float
+    regions: list[Region]
+    infer_start_ns: int
+    infer_end_ns: int
+    heatmap: PackedHeatmap | None
+
+
+class InspectionFailed(_Message, frozen=True, kw_only=True):
+    """The engine failed on this frame."""
+
+    ordinal: int
+    slot: int
+    text: str
+
+
+ToCapture = Go | Shoot | Release | Stop
+ToInspection = Inspect | Stop
+FromCapture = Heartbeat | StartFailed | CameraReady | FrameReady | NoFrame | CameraLost | EndOfFrames
+FromInspection = Heartbeat | StartFailed | EngineReady | Inspected | InspectionFailed
+
+encode = msgspec.msgpack.Encoder().encode
+decode_to_capture = msgspec.msgpack.Decoder(ToCapture).decode
+decode_to_inspection = msgspec.msgpack.Decoder(ToInspection).decode
+decode_from_capture = msgspec.msgpack.Decoder(FromCapture).decode
+decode_from_inspection = msgspec.msgpack.Decoder(FromInspection).decode

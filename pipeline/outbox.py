@@ -1,0 +1,229 @@
+"""What leaves the station: every judgement into the journal and onto its topic; status, events, stats."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pipeline.audit import reason_name
+from pipeline.headers import amend_header, camera_status, heatmap_header, result_header
+from pipeline.journal import JournalError
+from pipeline.messages import (
+    EventHeader,
+    HeatmapNote,
+    ModelSummary,
+    Reason,
+    RecipeSummary,
+    StatsHeader,
+    StatusHeader,
+    StreamRef,
+)
+from pipeline.timing import LatencyRecorder
+from pipeline.wire import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.camera_line import CameraLine
+    from pipeline.config import Config
+    from pipeline.frame import FrameHeader
+    from pipeline.internal import EngineReady, PackedHeatmap
+    from pipeline.journal import Journal
+    from pipeline.judge import Amendment, Judgement, Trigger, TriggerLedger
+    from pipeline.messages import EventKind, ResultHeader, Severity, StationState
+    from pipeline.publisher import Publisher
+
+STATS_KEPT = 4096
+
+
+class Outbox:
+    """Journal first, then the topic: a result that was published is on record.
+
+    If the journal fails, an accept that it cannot prove becomes a reject.
+    """
+
+    def __init__(
+        self, config: Config, *, ledger: TriggerLedger, journal: Journal, publisher: Publisher, epoch: str
+    ) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._journal = journal
+        self._publisher = publisher
+        self._epoch = epoch
+        self._engine: EngineReady | None = None
+        self._model: ModelSummary | None = None
+        self._recipe: RecipeSummary | None = None
+        self._faults: dict[str, str] = {}
+        self._counter = 0
+        self._start_ns = time.monotonic_ns()
+        self._status_due_ns = 0
+        self._stats_due_ns = self._start_ns + round(config.station.stats_period_s * 1e9)
+        self._recent = LatencyRecorder(STATS_KEPT)
+        self.latencies = LatencyRecorder()
+
+    @property
+    def threshold(self) -> float:
+        """Threshold of the active model; NaN, under which nothing is accepted, without one."""
+        return self._engine.threshold if self._engine else math.nan
+
+    def set_engine(self, engine: EngineReady) -> None:
+        """Take over what the engine's process says of its model and calibration."""
+        info = engine.info
+        self._engine = engine
+        self._model = ModelSummary(
+            id=info.model_id, sha256=info.model_sha256, engine=info.runtime, precision=info.precision
+        )
+        recipe = hashlib.sha256(f"{info.model_sha256} {engine.calibration_sha256}".encode()).hexdigest()
+        self._recipe = RecipeSummary(id=info.model_id, version=1, sha256=recipe)
+
+    def veto(self, frame: FrameHeader) -> tuple[Reason, str] | None:
+        """Why this station may not accept this frame's part, whatever its score; None if it may."""
+        if frame.simulated and self._config.station.live_output:
+            return Reason.SIMULATED_ON_LIVE_OUTPUT, "a simulated frame on a live output"
+        return None
+
+    def fault(self, source: str, text: str | None) -> None:
+        """Set or, with None, clear a fault of the station; faults show in the status."""
+        if text is None:
+            self._faults.pop(source, None)
+        else:
+            self._faults[source] = text
+
+    def conclude(self, judgement: Judgement, heatmap: tuple[PackedHeatmap, bytes] | None = None) -> None:
+        """Record and publish a terminal result, and its heatmap if the policy wants it."""
+        wanted = heatmap is not None and self._wants_heatmap(judgement)
+        header = self._result(judgement, published=wanted)
+        if not self._record(header) and judgement.disposition == "accept":
+            text = "the journal cannot prove an accept"
+            judgement = self._ledger.revoke(judgement, Reason.JOURNAL_FAILED, text)
+            header = self._result(judgement, published=wanted)
+        self._publisher.publish(header)
+        published_ns = time.monotonic_ns()
+        for recorder in (self.latencies, self._recent):
+            recorder.add(judgement, published_ns)
+        if wanted and heatmap is not None and self._engine is not None:
+            common = self._publisher.stamp("heatmap", camera=judgement.trigger.camera)
+            packed, payload = heatmap
+            codec = self._config.heatmap.codec
+            map_header = heatmap_header(
+                common, packed, codec, result_id=header.result_id, engine=self._engine
+            )
+            self._publisher.publish_heatmap(map_header, payload)
+
+    def amend(self, amendment: Amendment) -> None:
+        """Publish a late score."""
+        common = self._publisher.stamp("amend", camera=amendment.trigger.camera)
+        self._publisher.publish(amend_header(common, amendment, result_id=self._result_id(amendment.trigger)))
+
+    def event(
+        self,
+        kind: EventKind,
+        severity: Severity,
+        text: str,
+        *,
+        reason: Reason = Reason.OK,
+        camera: str | None = None,
+    ) -> None:
+        """Publish that something happened."""
+        common = self._publisher.stamp("event", event=kind, camera=camera)
+        header = EventHeader(**common, kind=kind, severity=severity, code=int(reason), text=text)
+        self._publisher.publish(header)
+
+    def status(
+        self, *, state: StationState, ready: bool, depth: int, lines: Iterable[CameraLine], engine: str
+    ) -> None:
+        """Publish the station's heartbeat."""
+        common = self._publisher.stamp("status")
+        self._counter = (self._counter + 1) & 0xFFFF
+        period_ms = self._config.station.status_period_ms
+        self._status_due_ns = time.monotonic_ns() + period_ms * 1_000_000
+        rejects = self._ledger.rejects
+        header = StatusHeader(
+            **common,
+            counter=self._counter,
+            period_ms=period_ms,
+            state=state,
+            ready=ready,
+            busy=bool(self._ledger.pending()),
+            fault="; ".join(self._faults.values()) or None,
+            last_seq={**self._publisher.last_seq, "status": common["seq"]},
+            oldest_seq={},
+            queue_depth=depth,
+            dropped=self._publisher.dropped,
+            late=sum(n for (_, reason), n in rejects.items() if reason == Reason.LATE),
+            cameras=[camera_status(line, self._ledger) for line in lines],
+            engine=engine,
+            recipe=self._recipe,
+        )
+        self._publisher.publish(header)
+
+    def status_now(self) -> None:
+        """Make the heartbeat due at once: something that it tells of has changed."""
+        self._status_due_ns = 0
+
+    def status_due(self, now_ns: int) -> bool:
+        """Whether the next heartbeat is due."""
+        return now_ns >= self._status_due_ns
+
+    def stats_if_due(self, now_ns: int) -> None:
+        """Publish counts and recent latencies once a period."""
+        if now_ns < self._stats_due_ns:
+            return
+        self._stats_due_ns = now_ns + round(self._config.station.stats_period_s * 1e9)
+        by_reason: Counter[str] = Counter()
+        for (_, reason), count in self._ledger.rejects.items():
+            by_reason[reason_name(reason)] += count
+        header = StatsHeader(
+            **self._publisher.stamp("stats"),
+            uptime_s=(now_ns - self._start_ns) / 1e9,
+            triggers=self._ledger.total(),
+            accepts=self._ledger.accepts.total(),
+            rejects=by_reason.total(),
+            rejects_by_reason=dict(by_reason),
+            stages=self._recent.summary(),
+        )
+        self._recent.reset()
+        self._publisher.publish(header)
+
+    def _result(self, judgement: Judgement, *, published: bool) -> ResultHeader:
+        camera = judgement.trigger.camera
+        reference = None
+        if published:
+            stamp = self._publisher.stamp("heatmap", camera=camera)
+            reference = StreamRef(stream=stamp["stream"], seq=stamp["seq"])
+        return result_header(
+            self._publisher.stamp("result", camera=camera),
+            judgement,
+            result_id=self._result_id(judgement.trigger),
+            now_ns=time.monotonic_ns(),
+            model=self._model,
+            recipe=self._recipe,
+            threshold=self.threshold,
+            heatmap=HeatmapNote(published=published, ref=reference),
+        )
+
+    def _result_id(self, trigger: Trigger) -> str:
+        return f"{self._epoch}-{trigger.ordinal}"
+
+    def _record(self, header: ResultHeader) -> bool:
+        try:
+            self._journal.append(encode(header))
+        except JournalError as error:
+            if "journal" not in self._faults:
+                self.fault("journal", str(error))
+                self.event("fault", "error", str(error), reason=Reason.JOURNAL_FAILED)
+            return False
+        if "journal" in self._faults:
+            self.fault("journal", None)
+            self.event("fault", "info", "the journal is written again")
+        return True
+
+    def _wants_heatmap(self, judgement: Judgement) -> bool:
+        policy = self._config.heatmap.policy
+        if policy == "sampled":
+            every = self._config.heatmap.sample_every
+            return judgement.disposition == "reject" or judgement.trigger.ordinal % every == 0
+        return policy == "all" or judgement.disposition == "reject"

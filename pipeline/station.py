@@ -1,0 +1,280 @@
+"""The root process: starts the stages, watches them, stops them in order.
+
+It loads no camera SDK, no engine runtime and no torch, so nothing native can take it down, and every
+trigger gets its result whether or not anyone else is alive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import zmq
+
+from pipeline.camera_line import CameraLine
+from pipeline.child import Child
+from pipeline.crew import Crew, StationError
+from pipeline.flow import Flow
+from pipeline.frame import frame_bytes
+from pipeline.journal import Journal
+from pipeline.judge import TriggerLedger
+from pipeline.messages import Reason, StageLatency
+from pipeline.outbox import Outbox
+from pipeline.publisher import Publisher
+from pipeline.requests import TriggerReply, TriggerRequest
+from pipeline.ring import Ring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.config import Config
+    from pipeline.messages import StationState
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's shared memory, not a place for files
+LONGEST_WAIT_MS = 50
+
+
+class RunReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a finished run leaves."""
+
+    triggers: int
+    dropped: int
+    restarts: int
+    frames_skipped: int
+    journal: Path
+    latencies: list[StageLatency]
+
+
+class Station:
+    """One station, ready to run. `run` returns when it is stopped or has answered `stop_after` triggers."""
+
+    def __init__(self, config: Config, *, stop_after: int | None = None) -> None:
+        """Bind the sockets, allocate the rings, open the journal; nothing runs yet.
+
+        Raises:
+            ConfigError: an address, the shared memory or the journal cannot be used.
+        """
+        self._config = config
+        self._stopping = False
+        self._state: StationState = "Preoperational"
+        self._poller = zmq.Poller()
+        self._exit = contextlib.ExitStack()
+        with contextlib.ExitStack() as opening:
+            self._open(opening, stop_after)
+            self._exit = opening.pop_all()
+
+    def _open(self, stack: contextlib.ExitStack, stop_after: int | None) -> None:
+        config, epoch = self._config, str(uuid.uuid4())
+        settings = config.station
+        self._publisher = stack.enter_context(
+            Publisher(
+                config.sockets,
+                line=settings.line,
+                station=settings.name,
+                epoch=epoch,
+                clock_kind="free",
+                now_utc_ns=time.time_ns,
+            )
+        )
+        self._lines = {line.name: line for line in self._make_lines(stack)}
+        inspection = self._make_child("inspection", "pipeline.inspection", stack)
+        self._journal = stack.enter_context(Journal(Path(settings.journal_dir), epoch=epoch))
+        ledger = TriggerLedger(guard_ns=round(settings.deadline_guard_ms * 1e6))
+        self._outbox = Outbox(
+            config, ledger=ledger, journal=self._journal, publisher=self._publisher, epoch=epoch
+        )
+        self._flow = Flow(
+            settings,
+            lines=self._lines,
+            inspection=inspection,
+            outbox=self._outbox,
+            ledger=ledger,
+            stop_after=stop_after,
+        )
+        self._crew = Crew(
+            config,
+            lines=self._lines,
+            inspection=inspection,
+            flow=self._flow,
+            outbox=self._outbox,
+            poller=self._poller,
+        )
+        for socket in self._publisher.poll_sockets():
+            self._crew.watch(socket, self._serve_publisher)
+
+    def _make_lines(self, stack: contextlib.ExitStack) -> list[CameraLine]:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        stack.callback(self._context.term)
+        self._directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlgfa-")))
+        lines = []
+        for camera in self._config.cameras:
+            size = frame_bytes(camera.width_px, camera.height_px, camera.pixel_format)
+            whole_pages = -(-size // 4096) * 4096
+            ring = Ring.create(SHARED_MEMORY, slots=self._config.ring.slots, slot_bytes=whole_pages)
+            stack.enter_context(ring)
+            child = self._make_child(f"capture-{camera.name}", "pipeline.capture", stack)
+            lines.append(CameraLine(camera, ring, child))
+        return lines
+
+    def _make_child(self, name: str, module: str, stack: contextlib.ExitStack) -> Child:
+        child = Child(name, module, context=self._context, directory=self._directory)
+        stack.callback(child.kill)
+        return child
+
+    # Life
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Addresses of the three sockets, with their real ports."""
+        return {
+            "results": self._publisher.results_endpoint,
+            "heatmaps": self._publisher.heatmaps_endpoint,
+            "replay": self._publisher.replay_endpoint,
+        }
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Triggers, accepts and rejects so far."""
+        ledger = self._flow.ledger
+        return ledger.total(), ledger.accepts.total(), ledger.rejects.total()
+
+    def run(self, on_ready: Callable[[], None] | None = None) -> RunReport:
+        """Start everything, monitor until stopped, stop in order. May be called once.
+
+        Args:
+            on_ready: called once, when all cameras and the engine are ready.
+
+        Raises:
+            StationError: a camera or the engine cannot start.
+        """
+        with self._exit:
+            self._await_ready()
+            if on_ready is not None and not self._stopping:
+                on_ready()
+            while not self._finished():
+                self._turn()
+            self._crew.stop()
+            self._state = "Halted"
+            self._publish_status()
+            return self._report()
+
+    def stop(self) -> None:
+        """Ask `run` to answer what is open and return; may be called from a signal handler."""
+        self._stopping = True
+        self._flow.accepting = False
+
+    def close(self) -> None:
+        """Free everything of a station that was not run; safe to call again."""
+        self._exit.close()
+
+    def _await_ready(self) -> None:
+        now_ns = time.monotonic_ns()
+        due_ns = now_ns + round(self._config.station.start_timeout_s * 1e9)
+        self._crew.start(now_ns)
+        while not self._crew.ready and not self._stopping:
+            if time.monotonic_ns() > due_ns:
+                raise StationError(
+                    f"start: {self._crew.waiting_for} not ready in {self._config.station.start_timeout_s} s. "
+                    "Correct the cause, or raise station.start_timeout_s."
+                )
+            self._turn()
+        now_ns = time.monotonic_ns()
+        for line in self._lines.values():
+            line.next_shot_ns = now_ns if line.period_ns is not None else None
+        self._state = "ContinuousExecution"
+        self._flow.accepting = not self._stopping
+        self._crew.go()
+        self._publish_status()
+
+    def _finished(self) -> bool:
+        ended = all(line.ended for line in self._lines.values())
+        return (self._stopping or self._flow.complete or ended) and not self._flow.ledger.pending()
+
+    def _report(self) -> RunReport:
+        return RunReport(
+            triggers=self._flow.ledger.total(),
+            dropped=self._publisher.dropped,
+            restarts=sum(max(0, child.lives - 1) for child in self._crew.children),
+            frames_skipped=sum(line.frames_skipped for line in self._lines.values()),
+            journal=self._journal.path,
+            latencies=self._outbox.latencies.summary(),
+        )
+
+    # The loop
+
+    def _turn(self) -> None:
+        """Wait for whatever comes next and deal with it."""
+        for socket, _ in self._poller.poll(self._wait_ms()):
+            handler = self._crew.handlers.get(socket)
+            if handler is not None:  # an earlier handler of this turn may have buried its child
+                handler()
+        now_ns = time.monotonic_ns()
+        self._flow.expire(now_ns)
+        self._flow.shoot_due(now_ns)
+        self._flow.dispatch()
+        self._crew.check(now_ns)
+        if self._outbox.status_due(now_ns):
+            self._publish_status()
+        self._outbox.stats_if_due(now_ns)
+
+    def _wait_ms(self) -> int:
+        """Milliseconds until something is due by time, rounded up, at most `LONGEST_WAIT_MS`."""
+        due = [line.next_shot_ns for line in self._lines.values() if line.next_shot_ns is not None]
+        expiry_ns = self._flow.ledger.next_expiry_ns()
+        if expiry_ns is not None:
+            due.append(expiry_ns)
+        if not due:
+            return LONGEST_WAIT_MS
+        return max(0, min(LONGEST_WAIT_MS, -(-(min(due) - time.monotonic_ns()) // 1_000_000)))
+
+    def _publish_status(self) -> None:
+        running = self._state == "ContinuousExecution" and not self._stopping
+        self._outbox.status(
+            state=self._state if self._crew.ready or self._state != "ContinuousExecution" else "Error",
+            ready=running and self._crew.ready,
+            depth=self._flow.depth,
+            lines=self._lines.values(),
+            engine=self._crew.engine_state,
+        )
+
+    def _serve_publisher(self) -> None:
+        self._publisher.serve(self._on_trigger)
+
+    def _on_trigger(self, request: TriggerRequest) -> TriggerReply:
+        """Take a trigger from outside; what is taken gets exactly one result."""
+        names = [request.camera] if request.camera is not None else list(self._lines)
+        line = self._lines.get(names[0]) if len(names) == 1 else None
+        refusal = self._refusal(line, request.camera)
+        if refusal is not None or line is None:
+            return TriggerReply(
+                trigger_id=request.trigger_id,
+                taken=False,
+                reason_code=int(Reason.RECIPE_NOT_READY),
+                reason=refusal or "",
+            )
+        ordinal = self._flow.open_trigger(
+            line,
+            source="plc",
+            trigger_id=request.trigger_id,
+            triggered_ns=time.monotonic_ns(),
+            part_id=request.part_id,
+            job_id=request.job_id,
+        )
+        if ordinal is not None:
+            self._flow.shoot(line, ordinal)
+        return TriggerReply(trigger_id=request.trigger_id, taken=True)
+
+    def _refusal(self, line: CameraLine | None, camera: str | None) -> str | None:
+        cameras = ", ".join(self._lines)
+        if line is None:
+            return f"found camera {camera!r}, expected one of: {cameras}"
+        if line.config.trigger.source != "software":
+            return f"camera {line.name} is triggered by {line.config.trigger.source!r}, expected 'software'"
+        if not self._flow.accepting:
+            return f"the station takes no triggers: {self._state}"
+        return None

@@ -1,0 +1,88 @@
+"""What every child process does first and last: read how it is started, link up, report a failed start."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import zmq
+
+from pipeline.internal import Heartbeat, StartFailed, encode
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+HEARTBEAT_NS = 100_000_000
+PR_SET_PDEATHSIG = 1
+StartT = TypeVar("StartT")
+
+
+def read_start(kind: type[StartT]) -> StartT:
+    """Read the start message from standard input, after tying this process's life to the station's.
+
+    The kernel kills the child when the station dies, however it dies. Ctrl-C in a terminal reaches the
+    whole process group: it is the station's to handle, it stops the children in order.
+    """
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return msgspec.msgpack.decode(sys.stdin.buffer.read(), type=kind)
+
+
+class Link:
+    """The child's end of the pair to the station; a context manager."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 500)
+        self._socket.connect(endpoint)
+        self._last_ns = 0
+
+    def send(self, message: msgspec.Struct, payload: bytes | None = None) -> None:
+        """Send a message and, if given, its payload as a second part."""
+        parts = [encode(message)] if payload is None else [encode(message), payload]
+        self._socket.send_multipart(parts)
+        self._last_ns = time.monotonic_ns()
+
+    def receive(self, timeout_ms: int) -> bytes | None:
+        """Wait for a message, at most `timeout_ms`; None if none came."""
+        if self._socket.poll(timeout_ms):
+            return self._socket.recv()
+        return None
+
+    def heartbeat(self, frames_skipped: int = 0) -> None:
+        """Say that this process lives, unless something else just did."""
+        if time.monotonic_ns() - self._last_ns >= HEARTBEAT_NS:
+            self.send(Heartbeat(frames_skipped=frames_skipped))
+
+    def close(self) -> None:
+        """Send what is waiting (at most half a second) and close; safe to call again."""
+        self._socket.close()
+        self._context.term()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def fail_start(link: Link, text: str) -> None:
+    """Tell the station why this process cannot start, and end it without a traceback."""
+    link.send(StartFailed(text=text))
+    link.close()
+    # A half-opened camera SDK or runtime may hang or crash in its own exit handlers.
+    os._exit(2)

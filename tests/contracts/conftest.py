@@ -1,0 +1,5 @@
+"""Basler's emulator must be asked for before pypylon is imported anywhere in the process."""
+
+import os
+
+os.environ["PYLON_CAMEMU"] = "2"

@@ -1,0 +1,206 @@
+"""What every camera keeps, whatever its kind: run against each implementation."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.cameras import open_camera
+from pipeline.cameras.camera import Camera, CameraError
+from pipeline.config import FolderCameraConfig, PylonCameraConfig, SimulatedCameraConfig, TriggerConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.frame import PixelFormat
+
+WIDTH, HEIGHT = 96, 80
+EPOCH = 7
+LONG_S = 5.0
+Source = Literal["freerun", "line", "software"]
+
+
+class Opener(Protocol):
+    """Opens a camera of one kind and pixel format."""
+
+    def __call__(self, source: Source, rate_hz: float = 25.0) -> Camera: ...
+
+
+def _common(source: Source, pixel_format: PixelFormat) -> dict[str, Any]:
+    return {
+        "name": "cam",
+        "width_px": WIDTH,
+        "height_px": HEIGHT,
+        "pixel_format": pixel_format,
+        "trigger": TriggerConfig(source=source),
+    }
+
+
+def _simulated(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    config = SimulatedCameraConfig(**_common(source, pixel_format), rate_hz=rate_hz)
+    return open_camera(config, camera_epoch=EPOCH)
+
+
+def _write_images(directory: Path, pixel_format: PixelFormat) -> None:
+    rng = np.random.default_rng(5)
+    shape = (HEIGHT, WIDTH) if pixel_format == "Mono8" else (HEIGHT, WIDTH, 3)
+    for number in range(4):
+        pixels = rng.integers(0, 256, shape, np.uint8)
+        Image.fromarray(pixels).save(directory / f"{number}.png")
+
+
+def _folder(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    _write_images(directory, pixel_format)
+    common = _common(source, pixel_format)
+    config = FolderCameraConfig(**common, directory=str(directory), rate_hz=rate_hz, loop=True)
+    return open_camera(config, camera_epoch=EPOCH)
+
+
+def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    if find_spec("pypylon") is None:
+        pytest.skip("pypylon is not installed")
+    from pipeline.cameras.pylon import PylonCamera
+
+    _write_images(directory, pixel_format)
+
+    def feed(device: Any) -> None:
+        device.TestImageSelector.Value = "Off"
+        device.ImageFileMode.Value = "On"
+        device.ImageFilename.Value = str(directory)
+        device.Width.Value, device.Height.Value = WIDTH, HEIGHT
+        device.ExposureTime.Value = 100.0
+
+    config = PylonCameraConfig(
+        **_common(source, pixel_format),
+        serial="0815-0001",
+        rate_hz=rate_hz if source == "freerun" else None,
+    )
+    return PylonCamera(config, camera_epoch=EPOCH, configure=feed)
+
+
+KINDS = {"simulated": _simulated, "folder": _folder, "pylon": _pylon}
+ALL = [(kind, pixel_format) for kind in KINDS for pixel_format in ("Mono8", "RGB8")]
+
+
+@pytest.fixture(params=ALL, ids="-".join)
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    kind, pixel_format = request.param
+
+    def open_one(source: Source, rate_hz: float = 25.0) -> Camera:
+        return KINDS[kind](tmp_path, pixel_format, source, rate_hz)
+
+    return open_one
+
+
+class TestCameraContract:
+    def test_info_is_what_was_configured(self, opener: Opener, request: pytest.FixtureRequest) -> None:
+        kind, pixel_format = request.node.callspec.params["opener"]
+        with opener("software") as camera:
+            info = camera.info
+        assert (info.name, info.kind, info.pixel_format) == ("cam", kind, pixel_format)
+        assert (info.width_px, info.height_px, info.simulated) == (WIDTH, HEIGHT, True)
+        assert all((info.vendor, info.model, info.serial))
+
+    def test_no_trigger_gives_no_frame_in_the_time_asked(self, opener: Opener) -> None:
+        with opener("software") as camera:
+            start = time.monotonic()
+            assert camera.read(0.15) is None
+            waited_s = time.monotonic() - start
+            assert camera.read(0) is None
+        assert 0.14 <= waited_s < 0.6
+
+    def test_one_trigger_gives_one_frame(self, opener: Opener) -> None:
+        with opener("software") as camera:
+            for expected_id in range(5):
+                before_ns = time.monotonic_ns()
+                camera.trigger()
+                frame = camera.read(LONG_S)
+                assert frame is not None
+                header = frame.header
+                assert (header.frame_id, header.trigger_count) == (expected_id, expected_id + 1)
+                assert before_ns <= header.exposed_ns <= header.received_ns <= time.monotonic_ns()
+                assert camera.read(0.03) is None
+
+    def test_a_trigger_too_many_is_lost_but_counted(self, opener: Opener) -> None:
+        with opener("software") as camera:
+            for _ in range(3):
+                camera.trigger()
+            first = camera.read(LONG_S)
+            assert camera.read(0.05) is None
+            camera.trigger()
+            second = camera.read(LONG_S)
+        assert first is not None
+        assert second is not None
+        assert (first.header.frame_id, first.header.trigger_count) == (0, 1)
+        assert (second.header.frame_id, second.header.trigger_count) == (1, 4)
+
+    def test_header_and_pixels_agree(self, opener: Opener, request: pytest.FixtureRequest) -> None:
+        _, pixel_format = request.node.callspec.params["opener"]
+        with opener("software") as camera:
+            camera.trigger()
+            frame = camera.read(LONG_S)
+            assert frame is not None
+            header = frame.header
+            assert frame.pixels.shape == header.shape
+            assert frame.pixels.dtype == np.uint8
+            assert frame.pixels.std() > 5
+        assert (header.camera, header.camera_epoch, header.pixel_format) == ("cam", EPOCH, pixel_format)
+        assert (header.width_px, header.height_px) == (WIDTH, HEIGHT)
+        assert header.complete
+        assert header.simulated
+        assert abs(header.received_utc_ns - time.time_ns()) < 60e9
+
+    def test_freerun_frames_come_at_the_rate(self, opener: Opener) -> None:
+        with opener("freerun", rate_hz=25.0) as camera:
+            frames = [camera.read(LONG_S) for _ in range(8)]
+        headers = [frame.header for frame in frames if frame is not None]
+        assert len(headers) == 8
+        steps_ms = [
+            (b.received_ns - a.received_ns) / 1e6 / (b.frame_id - a.frame_id)
+            for a, b in itertools.pairwise(headers)
+        ]
+        assert headers[0].frame_id == 0
+        assert statistics.median(steps_ms) == pytest.approx(40, abs=15)
+        assert all(a.exposed_ns < b.exposed_ns for a, b in itertools.pairwise(headers))
+
+    def test_line_delivers_every_frame(self, opener: Opener, request: pytest.FixtureRequest) -> None:
+        if request.node.callspec.params["opener"][0] == "pylon":
+            pytest.skip("nothing pulls the emulator's input line")
+        with opener("line", rate_hz=40.0) as camera:
+            frames = [camera.read(LONG_S) for _ in range(8)]
+        headers = [frame.header for frame in frames if frame is not None]
+        assert [header.frame_id for header in headers] == list(range(8))
+        assert [header.trigger_count for header in headers] == list(range(1, 9))
+        span_ms = (headers[-1].exposed_ns - headers[0].exposed_ns) / 1e6
+        assert span_ms == pytest.approx(7 * 25, abs=0.01)
+
+    @pytest.mark.parametrize("source", ["freerun", "line"])
+    def test_a_software_trigger_is_refused_otherwise(self, opener: Opener, source: Source) -> None:
+        with opener(source) as camera, pytest.raises(CameraError, match=r"cam .*trigger source"):
+            camera.trigger()
+
+    def test_close_is_final_and_idempotent(self, opener: Opener) -> None:
+        camera = opener("software")
+        with camera as same:
+            assert same is camera
+        camera.close()
+        camera.close()
+        with pytest.raises(CameraError, match="closed"):
+            camera.read(0)
+        with pytest.raises(CameraError, match="closed"):
+            camera.trigger()
+
+    def test_it_can_be_opened_again(self, opener: Opener) -> None:
+        for _ in range(2):
+            with opener("software") as camera:
+                camera.trigger()
+                frame = camera.read(LONG_S)
+                assert frame is not None
+                assert frame.header.frame_id == 0

@@ -1,0 +1,115 @@
+"""A real, tiny model: the anomaly map is how far the image is from mid-grey, in blocks of 8 pixels.
+
+A part of value 128 scores 0; a block of 255 scores 127. Values that are wanted can so be painted. A pixel
+value of 1 everywhere makes the score NaN, for the test of what is not finite.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from calibration.record import FILE_NAME, Calibration, Histogram, save_calibration
+from engines.manifest import FILE_NAME as MANIFEST_NAME
+from engines.manifest import ONNX_NAME, Manifest, save_manifest
+
+BLOCK = 8
+THRESHOLD = 50.0
+
+
+def make_model(directory: Path, *, height_px: int = 64, width_px: int = 64, channels: int = 1) -> Path:
+    """Write model.onnx, model.json and calibration.json; returns the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    data = _graph(height_px, width_px, channels).SerializeToString()
+    (directory / ONNX_NAME).write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    manifest = Manifest(
+        model_id=directory.name,
+        model_sha256=sha256,
+        backbone="none",
+        taps=[8],
+        input_height_px=height_px,
+        input_width_px=width_px,
+        channels=3 if channels == 3 else 1,
+        hr_height_px=height_px,
+        hr_width_px=width_px,
+        lr_height_px=height_px // 2,
+        lr_width_px=width_px // 2,
+        map_height=height_px // BLOCK,
+        map_width=width_px // BLOCK,
+        data_sha256="0" * 64,
+        data_parts=10,
+        seed=0,
+        training={},
+        versions={},
+        created_utc="2026-01-01T00:00:00Z",
+    )
+    save_manifest(manifest, directory / MANIFEST_NAME)
+    save_calibration(make_calibration(sha256), directory / FILE_NAME)
+    return directory
+
+
+def make_calibration(model_sha256: str, *, threshold: float = THRESHOLD) -> Calibration:
+    return Calibration(
+        model_sha256=model_sha256,
+        threshold=threshold,
+        map_threshold=threshold,
+        false_reject_rate=0.01,
+        false_reject_lower=0.0,
+        false_reject_upper=0.03,
+        confidence=0.95,
+        parts=100,
+        heatmap_scale=2.0,
+        heatmap_offset=0.0,
+        histogram=Histogram(edges=[0.0, 1.0], counts=[100]),
+        created_utc="2026-01-01T00:00:00Z",
+    )
+
+
+def _graph(height: int, width: int, channels: int) -> onnx.ModelProto:
+    shape = [height, width] if channels == 1 else [height, width, channels]
+    constants = {
+        "grey": np.float32(128),
+        "shape4": np.array([1, 1, height, width], np.int64),
+        "map_shape": np.array([height // BLOCK, width // BLOCK], np.int64),
+        "one": np.array([1], np.int64),
+        "black": np.float32(1),
+        "root_of": np.float32(0),
+    }
+    nodes = [helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT)]
+    if channels == 3:
+        nodes.append(helper.make_node("ReduceMean", ["float"], ["plane"], axes=[2], keepdims=0))
+    else:
+        nodes.append(helper.make_node("Identity", ["float"], ["plane"]))
+    nodes += [
+        helper.make_node("Reshape", ["plane", "shape4"], ["plane4"]),
+        helper.make_node(
+            "AveragePool", ["plane4"], ["blocks"], kernel_shape=[BLOCK] * 2, strides=[BLOCK] * 2
+        ),
+        helper.make_node("Reshape", ["blocks", "map_shape"], ["map_in"]),
+        helper.make_node("Sub", ["map_in", "grey"], ["difference"]),
+        helper.make_node("Abs", ["difference"], ["distance"]),
+        # 0/0 where a block is 1, +0 elsewhere.
+        helper.make_node("Sub", ["map_in", "black"], ["above"]),
+        helper.make_node("Div", ["above", "above"], ["unit"]),
+        helper.make_node("Mul", ["distance", "unit"], ["anomaly_map"]),
+        helper.make_node("ReduceMax", ["anomaly_map"], ["peak"], keepdims=0),
+        helper.make_node("Reshape", ["peak", "one"], ["score"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+        [
+            helper.make_tensor_value_info(
+                "anomaly_map", TensorProto.FLOAT, [height // BLOCK, width // BLOCK]
+            ),
+            helper.make_tensor_value_info("score", TensorProto.FLOAT, [1]),
+        ],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

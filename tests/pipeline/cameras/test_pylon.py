@@ -1,0 +1,182 @@
+"""Against Basler's own emulator: real SDK, real image files, no hardware."""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.cameras import open_camera
+from pipeline.cameras.camera import CameraError
+from pipeline.cameras.pylon import PylonCamera
+from pipeline.config import PylonCameraConfig, TriggerConfig
+from pipeline.frame import Frame
+
+WIDTH, HEIGHT = 160, 120
+SERIALS = ("0815-0000", "0815-0001")
+
+
+@pytest.fixture(autouse=True)
+def _needs_pypylon(request: pytest.FixtureRequest) -> None:
+    if "without_pypylon" not in request.node.name:
+        if find_spec("pypylon") is None:
+            pytest.skip("pypylon is not installed")
+
+
+class Emulator:
+    """Prepares the emulated device before it is armed, and keeps hold of it."""
+
+    def __init__(self, images: Path | None = None) -> None:
+        self.images = images
+        self.device: Any = None
+
+    def __call__(self, device: Any) -> None:
+        self.device = device
+        device.Width.Value, device.Height.Value = WIDTH, HEIGHT
+        if self.images is not None:
+            device.TestImageSelector.Value = "Off"
+            device.ImageFileMode.Value = "On"
+            device.ImageFilename.Value = str(self.images)
+
+
+def _config(**changes: Any) -> PylonCameraConfig:
+    values = {
+        "name": "basler",
+        "width_px": WIDTH,
+        "height_px": HEIGHT,
+        "pixel_format": "Mono8",
+        "trigger": TriggerConfig(source="software"),
+        "serial": SERIALS[0],
+    }
+    return PylonCameraConfig(**{**values, **changes})
+
+
+def _read(camera: PylonCamera) -> Frame:
+    camera.trigger()
+    frame = camera.read(5.0)
+    assert frame is not None
+    return frame
+
+
+@pytest.mark.parametrize("pixel_format", ["Mono8", "RGB8"])
+def test_images_come_through_pixel_for_pixel(tmp_path: Path, pixel_format: Any) -> None:
+    shape = (HEIGHT, WIDTH) if pixel_format == "Mono8" else (HEIGHT, WIDTH, 3)
+    images = [np.random.default_rng(seed).integers(0, 256, shape, np.uint8) for seed in range(3)]
+    for number, pixels in enumerate(images):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    with PylonCamera(_config(pixel_format=pixel_format), configure=Emulator(tmp_path)) as camera:
+        for number in (0, 1, 2, 0):
+            assert np.array_equal(_read(camera).pixels, images[number])
+
+
+@pytest.mark.parametrize("device_format", ["BGR8Packed", "BayerRG8"])
+def test_colour_is_converted_to_rgb(device_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cameras.pylon_device._DEVICE_FORMATS", {"RGB8": (device_format,)})
+    emulator = Emulator()
+    with PylonCamera(_config(pixel_format="RGB8"), configure=emulator) as camera:
+        assert emulator.device.PixelFormat.Value == device_format
+        frame = _read(camera)
+    assert frame.pixels.shape == (HEIGHT, WIDTH, 3)
+    assert frame.pixels.std() > 1
+
+
+def test_red_stays_red_when_the_device_gives_bgr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.cameras.pylon_device._DEVICE_FORMATS", {"RGB8": ("BGR8Packed",)})
+    red = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    red[..., 0] = 200
+    Image.fromarray(red).save(tmp_path / "red.png")
+    with PylonCamera(_config(pixel_format="RGB8"), configure=Emulator(tmp_path)) as camera:
+        assert np.array_equal(_read(camera).pixels, red)
+
+
+def test_a_failed_buffer_is_an_incomplete_frame() -> None:
+    emulator = Emulator()
+    with PylonCamera(_config(), configure=emulator) as camera:
+        _read(camera)
+        emulator.device.ForceFailedBufferCount.Value = 1
+        emulator.device.ForceFailedBuffer.Execute()
+        failed, whole = _read(camera), _read(camera)
+    assert not failed.header.complete
+    assert failed.pixels.shape == (HEIGHT, WIDTH)
+    assert not failed.pixels.any()
+    assert whole.header.complete
+    assert (failed.header.frame_id, whole.header.frame_id) == (1, 2)
+    assert (failed.header.trigger_count, whole.header.trigger_count) == (2, 3)
+
+
+def test_a_late_reader_of_a_free_camera_gets_the_newest_frame() -> None:
+    emulator = Emulator()
+    free = TriggerConfig(source="freerun")
+    with PylonCamera(_config(trigger=free, rate_hz=100.0), configure=emulator) as camera:
+        first = camera.read(5.0)
+        assert first is not None
+        end = time.monotonic() + 10
+        while emulator.device.NumReadyBuffers.Value < 1:  # one waits
+            assert time.monotonic() < end
+        second = camera.read(5.0)
+        assert second is not None
+    assert second.header.frame_id > first.header.frame_id
+    assert second.header.trigger_count is None
+
+
+def test_a_removed_device_is_an_error_and_can_still_be_closed() -> None:
+    emulator = Emulator()
+    camera = PylonCamera(_config(), configure=emulator)
+    emulator.device.DestroyDevice()
+    with pytest.raises(CameraError, match=r"basler cannot be (read|triggered)"):
+        camera.read(0.1)
+    with pytest.raises(CameraError, match="basler cannot be triggered"):
+        camera.trigger()
+    camera.close()
+    camera.close()
+
+
+def test_exposure_and_gain_are_set() -> None:
+    emulator = Emulator()
+    with PylonCamera(_config(exposure_us=250.0, gain_db=1.0), configure=emulator):
+        assert emulator.device.ExposureTime.Value == pytest.approx(250)
+        assert emulator.device.Gain.Value == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"serial": "999"}, r"found .*0815-0000.*0815-0001.*expected exactly one with serial '999'"),
+        ({"serial": None, "user_id": "left"}, r"expected exactly one with user_id 'left'"),
+        ({"serial": None}, r"found .*0815-0000.*0815-0001.*expected exactly one\. "),
+        ({"width_px": 99}, r"found a region of 160 x 120 px, expected 99 x 120"),
+        ({"exposure_us": 1e8}, r"exposure_us: found 100000000.0, expected 1.0 to 10000000.0"),
+        ({"gain_db": 99.0}, r"gain_db: found 99.0, expected .* to "),
+        ({"rate_hz": 5.0}, r"rate_hz: found 5.0 with trigger source 'software'"),
+        (
+            {"rate_hz": 1e6, "trigger": TriggerConfig(source="freerun")},
+            r"rate_hz: found 1000000.0, expected .* to 5000",
+        ),
+    ],
+)
+def test_a_refused_setting_is_explained(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(CameraError, match=message):
+        PylonCamera(_config(**changes), configure=Emulator())
+    PylonCamera(_config(), configure=Emulator()).close()  # and the device was released
+
+
+def test_the_input_line_is_armed_on_its_rising_edge() -> None:
+    emulator = Emulator()
+    with PylonCamera(_config(trigger=TriggerConfig(source="line")), configure=emulator) as camera:
+        device = emulator.device
+        assert device.TriggerSource.Value == "Line1"
+        assert device.TriggerActivation.Value == "RisingEdge"
+        assert device.TriggerMode.Value == "On"
+        assert camera.read(0.05) is None
+
+
+def test_without_pypylon_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pypylon", None)
+    with pytest.raises(CameraError, match=r"Install hlgfa-line\[pylon\]"):
+        open_camera(_config())

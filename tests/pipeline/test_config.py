@@ -1,0 +1,142 @@
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import ConfigError, SimulatedCameraConfig, load_config, parse_config
+
+SHIPPED = Path(__file__).parents[2] / "config.yaml"
+
+
+def shipped() -> dict[str, Any]:
+    raw = yaml.safe_load(SHIPPED.read_text())
+    assert isinstance(raw, dict)
+    return raw
+
+
+def test_the_shipped_configuration_is_valid() -> None:
+    config = load_config(SHIPPED)
+    assert isinstance(config.cameras[0], SimulatedCameraConfig)
+    assert config.engine.model == "models/demo"
+
+
+def test_sections_are_frozen() -> None:
+    config = load_config(SHIPPED)
+    with pytest.raises(AttributeError):
+        config.station.deadline_ms = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("station", "deadline"), 5, "station.deadline: unknown key. Allowed here: line, name, deadline_ms"),
+        (("cameras", 0, "fps"), 5, "cameras[0].fps: unknown key. Allowed here: kind, name, width_px"),
+        (
+            ("cameras", 0, "trigger", "sorce"),
+            5,
+            "cameras[0].trigger.sorce: unknown key. Allowed here: source",
+        ),
+        (("bar",), 1, "bar: unknown key. Allowed here: station, sockets, cameras"),
+        (("station", "deadline_ms"), "150 ms", "station.deadline_ms: found '150 ms'. Expected `float`"),
+        (("station", "deadline_ms"), 0, "station.deadline_ms: found 0. Expected `float` >= 1.0"),
+        (("station", "name"), "a b", "station.name: found 'a b'."),
+        (("cameras", 0, "rate_hz"), -1, "cameras[0].rate_hz: found -1. Expected `float` > 0.0"),
+        (("cameras", 0, "rate_hz"), math.nan, "cameras[0].rate_hz: found nan."),
+        (("cameras", 0, "rate_hz"), math.inf, "cameras[0].rate_hz: found inf."),
+        (("cameras", 0, "kind"), "usb", "cameras[0].kind: found 'usb'. Allowed: simulated, folder, pylon"),
+        (("cameras", 0, "pixel_format"), "Mono9", "cameras[0].pixel_format: found 'Mono9'. Allowed: Mono8"),
+        (
+            ("cameras", 0, "trigger", "source"),
+            "x",
+            "trigger.source: found 'x'. Allowed: freerun, line, software",
+        ),
+        (("engine", "runtime"), "tensorflow", "engine.runtime: found 'tensorflow'. Allowed: onnxruntime"),
+        (("engine", "threads"), 0, "engine.threads: found 0. Expected `int` >= 1"),
+        (("cameras",), [], "cameras: found []. Expected `array` of length >= 1"),
+        (("ring", "slots"), 1, "ring.slots: found 1. Expected `int` >= 3"),
+        (("sockets", "results"), "tcp://*:5550", "expected a loopback or ipc address"),
+        (("sockets", "results"), "tcp://0.0.0.0:5550", "expected a loopback or ipc address"),
+        (("sockets", "results"), "tcp://127.evil.example:5550", "expected a loopback or ipc address"),
+        (("sockets", "results"), "udp://127.0.0.1:1", "sockets.results: found 'udp://127.0.0.1:1'."),
+        (("sockets", "heatmaps"), "tcp://127.0.0.1:5550", "twice, expected three different addresses"),
+        (("cameras", 0, "trigger", "period_ms"), 100, "expected it only with source 'software'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place_and_what_is_allowed(
+    path: tuple[str | int, ...], value: object, expected: str
+) -> None:
+    raw: Any = shipped()
+    section = raw
+    for step in path[:-1]:
+        section = section[step]
+    section[path[-1]] = value
+    with pytest.raises(ConfigError) as caught:
+        parse_config(raw, origin="config.yaml")
+    assert str(caught.value).startswith("config.yaml: ")
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [(("engine",), "engine: missing"), (("cameras", 0, "kind"), "cameras[0].kind: missing")],
+)
+def test_a_missing_key_is_named(path: tuple[str | int, ...], expected: str) -> None:
+    raw: Any = shipped()
+    section = raw
+    for step in path[:-1]:
+        section = section[step]
+    del section[path[-1]]
+    with pytest.raises(ConfigError, match=expected.replace("[", r"\[")):
+        parse_config(raw, origin="config.yaml")
+
+
+def test_camera_names_are_unique() -> None:
+    raw = shipped()
+    raw["cameras"].append(copy.deepcopy(raw["cameras"][0]))
+    with pytest.raises(ConfigError, match="'cam1' twice"):
+        parse_config(raw, origin="config.yaml")
+
+
+def test_no_file_and_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere.yaml: cannot be read"):
+        load_config(tmp_path / "nowhere.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        load_config(broken)
+    broken.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        load_config(broken)
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(raw=junk)
+def test_any_yaml_is_refused_with_a_config_error(raw: object) -> None:
+    with pytest.raises(ConfigError):
+        parse_config(raw, origin="config.yaml")
+
+
+@given(data=st.data(), value=junk)
+def test_any_value_anywhere_is_accepted_or_refused_with_a_config_error(
+    data: st.DataObject, value: object
+) -> None:
+    raw: Any = shipped()
+    section = raw[data.draw(st.sampled_from(sorted(raw)))]
+    if isinstance(section, list):
+        section = section[0]
+    section[data.draw(st.sampled_from(sorted(section)))] = value
+    try:
+        parse_config(raw, origin="config.yaml")
+    except ConfigError as error:
+        assert str(error).startswith("config.yaml: ")
