@@ -73,7 +73,12 @@ def fit_whitening(whitening: Whitening, residual: Tensor) -> None:
     """One covariance for all positions, from residuals (N, C, h, w) that the alignment was not fitted on."""
     whitening.mean.copy_(residual.mean(dim=(0, 2, 3), keepdim=True))
     whitening.whiten.copy_(inverse_root(covariance(residual - whitening.mean))[:, :, None, None])
-    with torch.inference_mode():
-        distance = whitening(residual)
-    whitening.offset.copy_(distance.mean())
-    whitening.gain.copy_(1.0 / distance.std().clamp(min=1e-6))
+
+
+def fit_scale(level: Level, residual: Tensor, high: Tensor) -> None:
+    """Bring the distances of good parts to mean 0 and deviation 1, so that levels can be added."""
+    distance = torch.cat(
+        [level.discrepancy(r, h) for r, h in zip(residual.split(_CHUNK), high.split(_CHUNK), strict=True)]
+    ).double()
+    level.offset.copy_(distance.mean())
+    level.gain.copy_(1.0 / distance.std().clamp(min=1e-6))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from engines.backbone import TAP_CHANNELS, EfficientNetLite0
 from engines.engine import EngineError
 from engines.guidance import Guidance, GuidanceSettings
+from engines.reliability import Reliability
 from engines.resize import AreaResize
 from engines.whitening import Whitening
 
@@ -104,6 +105,8 @@ class Level(nn.Module):
     """Cross-resolution alignment at one stride: HR features against what the LR view says they should be."""
 
     ridge: Tensor
+    offset: Tensor
+    gain: Tensor
 
     def __init__(self, tap: int, geometry: Geometry, settings: GuidanceSettings) -> None:
         super().__init__()
@@ -115,6 +118,9 @@ class Level(nn.Module):
         self.register_buffer("ridge", torch.zeros(self.channels, fine + self.channels, 3, 3))
         self.guidance = Guidance(fine + self.channels, self.channels, settings) if settings.enabled else None
         self.whitening = Whitening(self.channels)
+        self.reliability = Reliability(self.channels)
+        self.register_buffer("offset", torch.zeros(1))
+        self.register_buffer("gain", torch.ones(1))
 
     def low(self, fine: Tensor, coarse: Tensor) -> Tensor:
         """LR features at strides tap / 2 and tap on the HR grid: (N, C_fine + C, h, w).
@@ -135,11 +141,16 @@ class Level(nn.Module):
             aligned = aligned + self.guidance(low, high)
         return high - aligned
 
+    def discrepancy(self, residual: Tensor, high: Tensor) -> Tensor:
+        """Weighted distance (N, 1, h, w), before `offset` and `gain`."""
+        weighted: Tensor = self.reliability(self.whitening(residual), high)
+        return weighted
+
     def forward(self, high: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Raw features of both views -> discrepancy (N, 1, h, w), about 1 on good parts."""
+        """Raw features of both views -> alignment map (N, 1, h, w): mean 0 and deviation 1 on good parts."""
         high = self.standardise_hr(high)
-        distance: Tensor = self.whitening(self.residual(high, self.low(fine, coarse)))
-        return distance
+        distance = self.discrepancy(self.residual(high, self.low(fine, coarse)), high)
+        return (distance - self.offset) * self.gain
 
 
 class Hlgfa(nn.Module):
@@ -184,7 +195,7 @@ class Hlgfa(nn.Module):
         high, low = self.features(self.views.high(image))
         maps = [self.level(tap)(high[tap], low[tap // 2], low[tap]) for tap in TAPS]
         anomaly_map = self.fuse(maps)[0, 0]
-        return anomaly_map, anomaly_map.amax().reshape(1)
+        return anomaly_map, anomaly_map.amax(dim=(0, 1)).reshape(1)
 
 
 class Smoothing(nn.Module):

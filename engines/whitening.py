@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 CLAMP = 100.0
@@ -10,34 +11,42 @@ CLAMP = 100.0
 
 
 class Whitening(nn.Module):
-    """Distance under one covariance for all positions, or one per position shrunk to it.
+    """Distance under one covariance for all positions, or under one per position shrunk to it.
 
-    Per position p the covariance is (1 - s) S_p + s S. In the space whitened by S that is a multiple of the
-    identity plus the few directions in which the good parts vary at p, so by Woodbury's identity
-    d^2 = (|z|^2 - |V_p z|^2) / s, with V_p of `rank` rows: a tenth of the numbers of a full inverse per position.
+    Everything happens in the space whitened by the global covariance. There a position's covariance is its
+    `rank` strongest directions plus one noise variance for all others (probabilistic PCA, Tipping and Bishop
+    1999), so d^2 = |z|^2 / noise - |V^T z|^2: a tenth of the numbers that a full inverse per position takes.
     """
 
     mean: Tensor
     whiten: Tensor
+    inverse_noise: Tensor
     directions: Tensor
-    gain: Tensor
 
-    def __init__(self, channels: int, *, positions: tuple[int, int] | None = None, rank: int = 0) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels, self.positions, self.rank = channels, positions, rank
-        self.register_buffer("mean", torch.zeros(1, channels, *(positions or (1, 1))))
+        self.channels = channels
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("whiten", torch.eye(channels)[:, :, None, None])
-        count = positions[0] * positions[1] if positions else 0
-        self.register_buffer("directions", torch.zeros(count, channels, rank))
-        self.register_buffer("gain", torch.ones(1))
+        self.register_buffer("inverse_noise", torch.ones(1, 1, 1, 1))
+        self.register_buffer("directions", torch.zeros(0, channels, 0))
+
+    @property
+    def per_position(self) -> bool:
+        """Whether every position has its own covariance."""
+        return self.directions.shape[0] > 0
+
+    def whitened(self, residual: Tensor) -> Tensor:
+        """(N, C, h, w) -> the same with zero mean and unit covariance over good parts."""
+        return F.conv2d(residual - self.mean, self.whiten).clamp(-CLAMP, CLAMP)
 
     def forward(self, residual: Tensor) -> Tensor:
-        """(N, C, h, w) -> distance (N, 1, h, w), scaled by `gain` (good parts: standard deviation 1)."""
-        z = torch.nn.functional.conv2d(residual - self.mean, self.whiten).clamp(-CLAMP, CLAMP)
-        squared = (z * z).mean(dim=1, keepdim=True)
-        if self.rank:
+        """(N, C, h, w) -> distance (N, 1, h, w), about 1 on good parts: the root of d^2 / C."""
+        z = self.whitened(residual)
+        squared = (z * z).mean(dim=1, keepdim=True) * self.inverse_noise
+        if self.per_position:
             squared = (squared - self._explained(z)).clamp(min=0.0)
-        return torch.sqrt(squared + 1e-6) * self.gain
+        return torch.sqrt(squared + 1e-6)
 
     def _explained(self, z: Tensor) -> Tensor:
         n, channels, height, width = z.shape

@@ -4,7 +4,8 @@
         for item in subscriber:  # Message, Gap, EpochChange, Repeat, Stale or Unreadable
             ...
 
-Act only on a `Message` that is not `expired`; no timely accept means reject.
+Act only on a `Message` that is not `expired`; no timely accept means reject. Keep receiving: after a restart
+of the station ZeroMQ renews the subscriptions only from within `receive`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import zmq
 
-from pipeline.frame import CHANNELS
 from pipeline.internal import (
     CameraLost,
     CameraReady,
@@ -29,6 +28,7 @@ from pipeline.internal import (
     decode_from_inspection,
 )
 from pipeline.messages import Reason
+from pipeline.preflight import size_mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,11 +210,18 @@ class Crew:
         self._outbox.status_now()
 
     def _on_engine_ready(self, message: EngineReady) -> None:
-        error = model_mismatch(self._config, message)
-        if error is not None:
-            raise StationError(error)
-        self._outbox.set_engine(message)
         info = message.info
+        for line in self._lines.values():
+            error = size_mismatch(
+                line.config,
+                model=info.model_id,
+                width_px=info.width_px,
+                height_px=info.height_px,
+                channels=info.channels,
+            )
+            if error is not None:  # the files were exchanged under a running station: keep it, not them
+                raise ProtocolError(error) if self._started else StationError(error)
+        self._outbox.set_engine(message)
         self._on_ready(
             self._inspection, "model", f"{info.model_id} is ready on {info.runtime}, {info.device}"
         )
@@ -254,18 +261,3 @@ class Crew:
         self._outbox.fault(child.name, text)
         self._outbox.event(kind, "error", text, reason=reason)
         self._outbox.status_now()
-
-
-def model_mismatch(config: Config, engine: EngineReady) -> str | None:
-    """What about the model does not fit the cameras, None if it fits them all."""
-    info = engine.info
-    for camera in config.cameras:
-        channels = CHANNELS[camera.pixel_format]
-        if (camera.width_px, camera.height_px, channels) != (info.width_px, info.height_px, info.channels):
-            return (
-                f"model {info.model_id}: found an input of {info.width_px}x{info.height_px} with "
-                f"{info.channels} channels, camera {camera.name} gives {camera.width_px}x{camera.height_px} "
-                f"{camera.pixel_format}. Train the model with --input {camera.height_px}x{camera.width_px}, "
-                "or correct the camera in config.yaml."
-            )
-    return None

@@ -100,8 +100,9 @@ def heatmap_header(
         result_id=result_id,
         dtype="u8",
         shape=packed.shape,
-        scale=engine.heatmap_scale,
-        offset=engine.heatmap_offset,
+        # The wire says how to come back: score = value * scale + offset.
+        scale=1.0 / engine.heatmap_scale,
+        offset=-engine.heatmap_offset / engine.heatmap_scale,
         codec=codec,
         raw_bytes=packed.raw_bytes,
         crc32=packed.crc32,

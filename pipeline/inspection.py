@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import cv2
 import msgspec
 import numpy as np
-from engines.load import open_engine
 
 from calibration.record import FILE_NAME, CalibrationError, file_sha256, load_calibration
 from engines.engine import EngineError
+from engines.load import open_engine
 from pipeline.heatmaps import pack_heatmap
 from pipeline.internal import (
     EngineReady,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,11 +22,17 @@ import numpy as np
 from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import NDArray
     from typing_extensions import Self
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's shared memory, not a place for files
+
+
+def page_bytes(size: int) -> int:
+    """Size rounded up to whole memory pages."""
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
 class Ring:

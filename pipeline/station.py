@@ -27,7 +27,7 @@ from pipeline.messages import Reason, StageLatency
 from pipeline.outbox import Outbox
 from pipeline.publisher import Publisher
 from pipeline.requests import TriggerReply, TriggerRequest
-from pipeline.ring import Ring
+from pipeline.ring import SHARED_MEMORY, Ring, page_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.messages import StationState
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's shared memory, not a place for files
 LONGEST_WAIT_MS = 50
 
 
@@ -114,8 +113,8 @@ class Station:
         lines = []
         for camera in self._config.cameras:
             size = frame_bytes(camera.width_px, camera.height_px, camera.pixel_format)
-            whole_pages = -(-size // 4096) * 4096
-            ring = Ring.create(SHARED_MEMORY, slots=self._config.ring.slots, slot_bytes=whole_pages)
+            slots = self._config.ring.slots
+            ring = Ring.create(SHARED_MEMORY, slots=slots, slot_bytes=page_bytes(size))
             stack.enter_context(ring)
             child = self._make_child(f"capture-{camera.name}", "pipeline.capture", stack)
             lines.append(CameraLine(camera, ring, child))
@@ -138,6 +137,11 @@ class Station:
         }
 
     @property
+    def process_ids(self) -> dict[str, int]:
+        """Process id of every child that is running, by its name."""
+        return {child.name: child.pid for child in self._crew.children if child.pid is not None}
+
+    @property
     def counts(self) -> tuple[int, int, int]:
         """Triggers, accepts and rejects so far."""
         ledger = self._flow.ledger
@@ -147,15 +151,17 @@ class Station:
         """Start everything, monitor until stopped, stop in order. May be called once.
 
         Args:
-            on_ready: called once, when all cameras and the engine are ready.
+            on_ready: called once, when all cameras and the engine are ready and before the first frame.
 
         Raises:
             StationError: a camera or the engine cannot start.
         """
         with self._exit:
             self._await_ready()
-            if on_ready is not None and not self._stopping:
-                on_ready()
+            if not self._stopping:
+                if on_ready is not None:
+                    on_ready()
+                self._begin()
             while not self._finished():
                 self._turn()
             self._crew.stop()
@@ -183,6 +189,9 @@ class Station:
                     "Correct the cause, or raise station.start_timeout_s."
                 )
             self._turn()
+
+    def _begin(self) -> None:
+        """Take triggers and frames from now on."""
         now_ns = time.monotonic_ns()
         for line in self._lines.values():
             line.next_shot_ns = now_ns if line.period_ns is not None else None

@@ -7,7 +7,11 @@ import sys
 import typer
 
 from tools.audit import audit
+from tools.check import check
+from tools.calibrate import calibrate
+from tools.evaluate import evaluate
 from tools.run import run
+from tools.train import train
 from tools.watch import watch
 
 app = typer.Typer(
@@ -18,8 +22,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run)
+app.command()(check)
 app.command()(audit)
 app.command()(watch)
+app.command()(train)
+app.command()(calibrate)
+app.command()(evaluate)
 
 
 def main() -> None:
@@ -36,3 +44,7 @@ def main() -> None:
     except (ConfigError, CameraError, EngineError, CalibrationError, StationError, JournalError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

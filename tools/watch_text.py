@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pipeline.messages import ResultHeader, StatusHeader
     from pipeline.stream_check import Notice
 
-BAR_CELLS = 18
-THRESHOLD_CELL = 12
+BAR_CELLS = 15
+THRESHOLD_CELL = 10
 
 
 def printable(text: str) -> str:
@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 
 
 def score_bar(score: float | None, threshold: float | None) -> str:
-    """Score on a fixed scale, 0 to 1.5 times the threshold, which is the mark: `█████       │      `."""
+    """Score on a fixed scale, 0 to 1.5 times the threshold, which is the mark: `█████     │     `."""
     if score is None or threshold is None or threshold <= 0:
         return f"{'no score':{THRESHOLD_CELL}}│{' ' * (BAR_CELLS - THRESHOLD_CELL)}"
     filled = round(min(max(score / threshold, 0.0), BAR_CELLS / THRESHOLD_CELL) * THRESHOLD_CELL)

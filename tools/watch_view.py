@@ -116,7 +116,7 @@ class WatchView:
         return table
 
     def _result_table(self, rows: int) -> Table:
-        table = _table(("time", "camera", "part", "verdict", "score to threshold │"), ("score", "ms"))
+        table = _table(("time", "camera", "part", "verdict", "of threshold"), ("score", "ms"))
         table.add_column("reason", ratio=1, no_wrap=True)
         for header, expired in list(self._results)[:rows]:
             table.add_row(*_cells(header, expired), style="dim" if expired or self._stale else "")

@@ -17,7 +17,8 @@ Tint = tuple[float, float, float]  # factors of red, green, blue
 Point = NDArray[np.float64]  # (2,) x, y, or (N, 2) of them
 CONVEYOR_GREY = 30.0
 _MIN_CHANGE_GREY = 10.0  # from here on a pixel belongs to the defect
-_MIN_CONTRAST_GREY = 22.0  # mean change over the defect, noise has a standard deviation of about 2
+_MIN_CONTRAST_GREY = 17.0  # mean change over the defect, noise has a standard deviation of about 2
+_LENS_SIGMA_PX = 0.9  # the blur of `part._expose` and of turning the part
 _MIN_AREA_PX = 45.0  # in a 512 x 512 image
 _ATTEMPTS = 12
 
@@ -45,8 +46,7 @@ def paint_defect(rng: np.random.Generator, canvas: Canvas, layers: PartLayers) -
     least_px = max(6.0, _MIN_AREA_PX * layers.scale**2)
     for _ in range(_ATTEMPTS):
         tint = _PAINTERS[name](rng, canvas, layers)
-        change = _grey(canvas) - _grey(before)
-        np.abs(change, out=change)
+        change = _change(canvas, before)
         seen = change > _MIN_CHANGE_GREY
         area_px = np.count_nonzero(seen)
         if area_px >= least_px and change[seen].mean() >= _MIN_CONTRAST_GREY:
@@ -54,14 +54,19 @@ def paint_defect(rng: np.random.Generator, canvas: Canvas, layers: PartLayers) -
         canvas.metal[...], canvas.floor[...] = before.metal, before.floor
     else:
         name, tint = "missing_feature", _remove(canvas, layers, layers.features[4])
-        seen = np.abs(_grey(canvas) - _grey(before)) > _MIN_CHANGE_GREY
+        seen = _change(canvas, before) > _MIN_CHANGE_GREY
     size = 2 * round(2 * layers.scale) + 1
     mask = cv2.morphologyEx(seen.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
     return Defect(name, np.asarray(mask, np.uint8), tint)
 
 
-def _grey(canvas: Canvas) -> Array:
-    return canvas.metal + np.float32(CONVEYOR_GREY) * canvas.floor
+def _change(after: Canvas, before: Canvas) -> Array:
+    """Change in grey levels, as the lens will show it: a hair's width fades."""
+    change = after.floor - before.floor
+    change *= CONVEYOR_GREY
+    change += after.metal
+    change -= before.metal
+    return np.asarray(np.abs(cv2.GaussianBlur(change, (5, 5), _LENS_SIGMA_PX)), np.float32)
 
 
 def _scratch(rng: np.random.Generator, canvas: Canvas, layers: PartLayers) -> Tint:
@@ -73,7 +78,8 @@ def _scratch(rng: np.random.Generator, canvas: Canvas, layers: PartLayers) -> Ti
     along, across = np.array([np.cos(steep), np.sin(steep)]), np.array([-np.sin(steep), np.cos(steep)])
     points = start + length * ((t - 0.5) * along + rng.uniform(-0.12, 0.12) * t * (1 - t) * 4 * across)
     box = _box_around(points, 8 * layers.scale + 4, canvas)
-    width = max(1, round(rng.uniform(1.2, 2.9) * layers.scale))
+    thinnest_px = 1 if layers.scale > 0.7 else 2  # a thinner one would vanish in the lens's blur
+    width = max(thinnest_px, round(rng.uniform(1.2, 2.9) * layers.scale))
     core = np.zeros((box.bottom - box.top, box.right - box.left), np.uint8)
     strength = np.clip(np.sin(np.pi * t[:, 0]) ** 0.4 * rng.uniform(0.55, 1, 17), 0, 1) * 255
     for a, b, value in zip(points, points[1:], strength[1:], strict=False):
@@ -81,7 +87,7 @@ def _scratch(rng: np.random.Generator, canvas: Canvas, layers: PartLayers) -> Ti
     flank = max(1, round(layers.scale * width / 2))
     bright = core.astype(np.float32) / 255
     dark = np.roll(bright, (flank, flank), (0, 1)) * (1 - bright)
-    depth = rng.uniform(0.35, 0.75)
+    depth = rng.uniform(0.4, 0.8)
     if rng.random() < 0.35:
         bright, dark = 0.8 * dark, bright
     canvas.metal[box.slices] *= np.clip(1 + depth * bright - 0.6 * depth * dark, 0.1, None)
@@ -92,9 +98,9 @@ def _dent(rng: np.random.Generator, canvas: Canvas, layers: PartLayers) -> Tint:
     """A smooth pit: the wall that faces the lamp is bright, the other dark, the grain is drawn in."""
     centre = rng.choice(layers.surface).astype(np.float64)
     sigma = rng.uniform(5.0, 13.0) * layers.scale
-    box = _box_around(centre[None], 3.2 * sigma + 2, canvas)
-    y, x = np.mgrid[box.top : box.bottom, box.left : box.right].astype(np.float32)
     turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.7)
+    box = _box_around(centre[None], 3.6 * stretch * sigma + 2, canvas)
+    y, x = np.mgrid[box.top : box.bottom, box.left : box.right].astype(np.float32)
     u = ((x - centre[0]) * np.cos(turn) + (y - centre[1]) * np.sin(turn)) / (sigma * stretch)
     v = ((y - centre[1]) * np.cos(turn) - (x - centre[0]) * np.sin(turn)) / sigma
     pit = np.exp(-(u * u + v * v) / 2)

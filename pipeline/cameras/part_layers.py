@@ -1,7 +1,7 @@
 """What all simulated parts of one image size share: a stamped plate's shape and light, and texture banks.
 
-Grey levels are float32 on the scale 0..255. The plate is drawn once, as a height map at twice the
-resolution, and lit by one lamp from the upper left (Lambert plus a highlight).
+Grey levels are float32 on the scale 0..255. The plate is drawn once, as a height map (at twice
+the resolution in small images), and lit by one lamp from the upper left (Lambert plus a highlight).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 MIN_SIDE_PX = 64
 LIGHT = np.array([-0.46, -0.55, 0.70], np.float32)  # x right, y down, z to the camera
-_OVERSAMPLE = 2
 _WIDTH, _HEIGHT = 1000, 860  # the plate in its own units
 _HOLES = ((130, 130, 46), (870, 130, 46), (130, 730, 46), (870, 730, 46), (330, 430, 118))
 _SLOT = ((600, 600), (740, 600), 40)
@@ -99,8 +98,9 @@ class _Plate:
 
     def __init__(self, width_px: int, height_px: int) -> None:
         self._size = (width_px, height_px)
-        self._fine = (width_px * _OVERSAMPLE, height_px * _OVERSAMPLE)
-        self._unit = 0.84 * min(width_px / _WIDTH, height_px / _HEIGHT) * _OVERSAMPLE  # fine px a unit
+        self._oversample = 2 if min(width_px, height_px) < 1_000 else 1
+        self._fine = (width_px * self._oversample, height_px * self._oversample)
+        self._unit = 0.84 * min(self._fine[0] / _WIDTH, self._fine[1] / _HEIGHT)  # fine px a unit
         self._zero = (
             (self._fine[0] - _WIDTH * self._unit) / 2,
             (self._fine[1] - _HEIGHT * self._unit) / 2,
@@ -122,11 +122,13 @@ class _Plate:
         chamfer = 13 * self._unit
         edge = np.minimum(_distance(solid), chamfer)
         depth = np.minimum(_distance(stamps), 7 * self._unit)
-        height = cv2.GaussianBlur(0.6 * edge - 1.1 * depth, (0, 0), max(0.6, 1.6 * self._unit))
-        grey = _shade(np.asarray(height, np.float32)) * np.where(stamps > 0, np.float32(0.74), np.float32(1))
+        height = np.asarray(0.6 * edge - 1.1 * depth, np.float32)
+        grey = _shade(_blur(height, max(0.6, 1.6 * self._unit))) * np.where(
+            stamps > 0, np.float32(0.74), np.float32(1)
+        )
         coverage = solid.astype(np.float32) / np.float32(255)
         shift = round(16 * self._unit)
-        shadow = cv2.GaussianBlur(np.roll(coverage, (shift, shift), (0, 1)), (0, 0), 12 * self._unit)
+        shadow = _blur(np.roll(coverage, (shift, shift), (0, 1)), 12 * self._unit)
         floor = np.asarray((1 - coverage) * (1 - 0.7 * shadow), np.float32)
         return self._down(grey * coverage), self._down(floor), self._down(coverage)
 
@@ -162,7 +164,7 @@ class _Plate:
         pad = 40  # the chamfer and the shadow belong to the feature
         left, top = self._at(x0 - pad, y0 - pad)
         right, bottom = self._at(x1 + pad, y1 + pad)
-        fine = _OVERSAMPLE
+        fine = self._oversample
         return Box(
             max(0, top // fine),
             min(self._size[1], bottom // fine + 1),
@@ -172,6 +174,16 @@ class _Plate:
 
     def _down(self, fine: Array) -> Array:
         return np.asarray(cv2.resize(fine, self._size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _blur(image: Array, sigma_px: float) -> Array:
+    """Gaussian blur; a wide one as three box blurs, whose cost does not grow with the width."""
+    if sigma_px < 3:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma_px), np.float32)
+    side_px = 2 * round((np.sqrt(4 * sigma_px**2 + 1) - 1) / 2) + 1
+    for _ in range(3):
+        image = np.asarray(cv2.blur(image, (side_px, side_px)), np.float32)
+    return image
 
 
 def _distance(mask: NDArray[np.uint8]) -> Array:
@@ -206,7 +218,7 @@ def _conveyor(rng: np.random.Generator, shape: tuple[int, int], scale: float) ->
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
     pitch = max(3.0, 6 * scale)
     weave = np.sin(2 * np.pi * (x + y) / pitch) * np.sin(2 * np.pi * (x - y) / pitch)
-    dirt = cv2.GaussianBlur(rng.standard_normal(shape, np.float32), (0, 0), max(1.0, 7 * scale))
+    dirt = _blur(rng.standard_normal(shape, np.float32), max(1.0, 7 * scale))
     return np.asarray(30 + 4.0 * weave + 2.2 * dirt / dirt.std(), np.float32)
 
 

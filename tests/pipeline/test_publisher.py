@@ -304,6 +304,7 @@ def test_a_request_beyond_the_size_limit_costs_its_client_the_connection_and_nob
         bad.send(b"x" * 1_000_000)
         assert monitor.poll(WAIT_MS)
         bad.disable_monitor()
+        monitor.close()
         good = connect(zmq.DEALER, publisher.replay_endpoint)
         assert isinstance(ask(publisher, good, b'{"op":"hello"}'), requests.HelloReply)
 

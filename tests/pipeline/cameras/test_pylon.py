@@ -24,9 +24,8 @@ SERIALS = ("0815-0000", "0815-0001")
 
 @pytest.fixture(autouse=True)
 def _needs_pypylon(request: pytest.FixtureRequest) -> None:
-    if "without_pypylon" not in request.node.name:
-        if find_spec("pypylon") is None:
-            pytest.skip("pypylon is not installed")
+    if "without_pypylon" not in request.node.name and find_spec("pypylon") is None:
+        pytest.skip("pypylon is not installed")
 
 
 class Emulator:

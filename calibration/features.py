@@ -1,0 +1,69 @@
+"""Frozen features of good parts, computed once; training then never runs the backbone again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibration.augmentation import NuisanceSettings, inject
+from engines.hlgfa import BACKBONE_TAPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from engines.hlgfa import Hlgfa
+
+_BATCH = 8
+
+
+class Features(NamedTuple):
+    """Backbone features by stride, each (N, C, H / stride, W / stride) float32, of HR and LR view."""
+
+    high: dict[int, Tensor]
+    low: dict[int, Tensor]
+
+
+def extract(
+    network: Hlgfa,
+    images: Sequence[NDArray[np.uint8]],
+    indices: Sequence[int],
+    *,
+    nuisances: NuisanceSettings | None,
+    rng: np.random.Generator,
+    on_image: Callable[[], None],
+) -> Features:
+    """Features of the images at `indices`, with nuisances injected into the HR view where they are given.
+
+    Images are read one batch at a time, so memory holds features only.
+    """
+    high: dict[int, list[Tensor]] = {tap: [] for tap in BACKBONE_TAPS}
+    low: dict[int, list[Tensor]] = {tap: [] for tap in BACKBONE_TAPS}
+    for start in range(0, len(indices), _BATCH):
+        views = []
+        for index in indices[start : start + _BATCH]:
+            view = network.views.high(torch.from_numpy(images[index].copy()))[0]
+            if nuisances is not None:
+                view = torch.from_numpy(inject(view.numpy(), nuisances, rng))
+            views.append(view)
+            on_image()
+        batch = torch.stack(views).contiguous(memory_format=torch.channels_last)
+        for store, features in zip((high, low), network.features(batch), strict=True):
+            for tap in BACKBONE_TAPS:
+                store[tap].append(features[tap].contiguous())
+    return Features(
+        {tap: torch.cat(high[tap]) for tap in BACKBONE_TAPS},
+        {tap: torch.cat(low[tap]) for tap in BACKBONE_TAPS},
+    )
+
+
+def joined(parts: Sequence[Features]) -> Features:
+    """Several sets of features as one."""
+    return Features(
+        {tap: torch.cat([part.high[tap] for part in parts]) for tap in BACKBONE_TAPS},
+        {tap: torch.cat([part.low[tap] for part in parts]) for tap in BACKBONE_TAPS},
+    )

@@ -1,0 +1,73 @@
+"""parts.json: which good parts training saw, by content, so that calibration can leave them out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from calibration.record import CalibrationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = "hlgfa.parts/1.0"
+FILE_NAME = "parts.json"
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One image file: its name below the data folder and the SHA-256 of its bytes."""
+
+    name: str
+    sha256: str
+
+
+class HeldOutPart(msgspec.Struct, frozen=True):
+    """A part that training did not see, with the image score that the exported model gives it."""
+
+    name: str
+    sha256: str
+    score: float
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The good parts of one model, by use; `calibration.dataset.Split` says what each is for."""
+
+    schema: str = SCHEMA
+    model_sha256: str
+    fit: list[Part]
+    whiten: list[Part]
+    hold_out: list[HeldOutPart]
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Hashes of the parts that training saw."""
+        return frozenset(part.sha256 for part in [*self.fit, *self.whiten])
+
+
+def save_parts(parts: Parts, path: Path) -> None:
+    """Write the record as indented JSON; a reader never sees half of it."""
+    half = path.with_suffix(".part")
+    half.write_bytes(msgspec.json.format(msgspec.json.encode(parts), indent=1) + b"\n")
+    half.replace(path)
+
+
+def load_parts(path: Path, *, model_sha256: str) -> Parts:
+    """Read the record that belongs to the model with this hash.
+
+    Raises:
+        CalibrationError: there is none, it cannot be read, or it was made for another model.
+    """
+    do = f"Train the model again, or copy the whole folder {path.parent}."
+    try:
+        parts = msgspec.json.decode(path.read_bytes(), type=Parts)
+    except FileNotFoundError as error:
+        raise CalibrationError(f"{path}: not found; it says which parts training saw. {do}") from error
+    except (OSError, msgspec.DecodeError) as error:
+        raise CalibrationError(f"{path}: cannot be read ({error}). {do}") from error
+    if parts.schema != SCHEMA or parts.model_sha256 != model_sha256:
+        raise CalibrationError(
+            f"{path}: found {parts.schema} of model {parts.model_sha256[:12]}, expected {SCHEMA} of "
+            f"{model_sha256[:12]}. {do}"
+        )
+    return parts

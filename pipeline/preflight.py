@@ -1,0 +1,115 @@
+"""What can be checked of a station without starting it: files, model, calibration, memory, addresses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import zmq
+
+from calibration.record import FILE_NAME as CALIBRATION_NAME
+from calibration.record import CalibrationError, load_calibration
+from engines.engine import EngineError
+from engines.manifest import load_manifest
+from pipeline.config import ConfigError, FolderCameraConfig
+from pipeline.frame import CHANNELS, frame_bytes
+from pipeline.ring import SHARED_MEMORY, page_bytes
+from pipeline.sockets import bind_socket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline.config import CameraConfig, Config
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One check: what was looked at, and what is wrong with it, None if nothing is."""
+
+    what: str
+    error: str | None
+
+
+def check_station(config: Config) -> Iterator[Finding]:
+    """Every check in turn; the cameras themselves and the engine's speed only a start can show."""
+    yield from _check_model(config)
+    for camera in config.cameras:
+        if isinstance(camera, FolderCameraConfig):
+            found = Path(camera.directory).is_dir()
+            error = None if found else f"found no directory {camera.directory}, expected one with images."
+            yield Finding(f"camera {camera.name}", error)
+    yield _check_memory(config)
+    for name in ("results", "heatmaps", "replay"):
+        yield _check_address(name, getattr(config.sockets, name))
+    yield _check_journal(Path(config.station.journal_dir))
+
+
+def size_mismatch(
+    camera: CameraConfig, *, model: str, width_px: int, height_px: int, channels: int
+) -> str | None:
+    """What about a model's input does not fit a camera, None if it fits."""
+    if (camera.width_px, camera.height_px, CHANNELS[camera.pixel_format]) == (width_px, height_px, channels):
+        return None
+    return (
+        f"model {model}: found an input of {width_px}x{height_px} with {channels} channels, camera "
+        f"{camera.name} gives {camera.width_px}x{camera.height_px} {camera.pixel_format}. Train the model "
+        f"with --input {camera.height_px}x{camera.width_px}, or correct the camera in config.yaml."
+    )
+
+
+def _check_model(config: Config) -> Iterator[Finding]:
+    directory = Path(config.engine.model)
+    try:
+        manifest = load_manifest(directory)
+    except EngineError as error:
+        yield Finding("model", str(error))
+        return
+    yield Finding(f"model {manifest.model_id}", None)
+    for camera in config.cameras:
+        error_text = size_mismatch(
+            camera,
+            model=manifest.model_id,
+            width_px=manifest.input_width_px,
+            height_px=manifest.input_height_px,
+            channels=manifest.channels,
+        )
+        yield Finding(f"image size of camera {camera.name}", error_text)
+    try:
+        load_calibration(directory / CALIBRATION_NAME, model_sha256=manifest.model_sha256)
+    except CalibrationError as error:
+        yield Finding("calibration", str(error))
+    else:
+        yield Finding("calibration", None)
+
+
+def _check_memory(config: Config) -> Finding:
+    slots = config.ring.slots
+    sizes = [frame_bytes(c.width_px, c.height_px, c.pixel_format) for c in config.cameras]
+    needed = sum(slots * page_bytes(size) for size in sizes)
+    stat = os.statvfs(SHARED_MEMORY)
+    free = stat.f_bavail * stat.f_frsize
+    error = None
+    if free < needed:
+        error = f"found {free / 2**20:.1f} MiB free in {SHARED_MEMORY}, expected {needed / 2**20:.1f} MiB."
+    return Finding("shared memory", error)
+
+
+def _check_address(name: str, endpoint: str) -> Finding:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        bind_socket(context, zmq.XPUB, endpoint, what=name, queue_messages=1).close()
+    except ConfigError as error:
+        return Finding(f"sockets.{name}", str(error))
+    finally:
+        context.destroy(linger=0)
+    return Finding(f"sockets.{name}", None)
+
+
+def _check_journal(directory: Path) -> Finding:
+    existing = directory
+    while not existing.exists():
+        existing = existing.parent
+    writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+    error = None if writable else f"{existing} cannot be written. Correct station.journal_dir."
+    return Finding("journal", error)

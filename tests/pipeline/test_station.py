@@ -1,0 +1,277 @@
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import zmq
+from PIL import Image
+
+from calibration.record import FILE_NAME, save_calibration
+from pipeline import requests
+from pipeline.audit import Audit
+from pipeline.config import ConfigError
+from pipeline.crew import StationError
+from pipeline.journal import read_journal
+from pipeline.messages import HeatmapHeader, Reason
+from pipeline.station import Station
+from support.lines import folder_camera, make_config, paint_parts, running
+from support.tiny_model import THRESHOLD, make_calibration, make_model
+
+
+def test_every_part_gets_its_verdict_and_its_heatmap(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 20)
+    with running(make_config(tmp_path, [folder_camera(parts)])) as line:
+        report = line.finish()
+    assert report.triggers == 20
+    assert line.notices == []
+    assert [result.seq for result in line.results] == list(range(1, 21))
+    for number, result in enumerate(line.results):
+        defect = number % 5 == 4
+        assert result.frame is not None
+        assert result.frame.source == f"part{number:04}.png"
+        assert (result.disposition, result.verdict) == (("reject", "fail") if defect else ("accept", "pass"))
+        assert (result.score, result.threshold) == (100.0 if defect else 0.0, THRESHOLD)
+        assert [region.bbox_px for region in result.regions] == ([(8, 8, 8, 16)] if defect else [])
+        assert result.simulated
+    maps = {m.header.result_id: m for m in line.messages if isinstance(m.header, HeatmapHeader)}
+    assert set(maps) == {result.result_id for result in line.results}
+    worst = maps[line.results[4].result_id].anomaly_map()
+    np.testing.assert_allclose(worst[1:3, 1], 100)
+    assert np.count_nonzero(worst) == 2
+
+
+def test_times_and_ids_travel_to_the_result(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 3)
+    with running(make_config(tmp_path, [folder_camera(parts)])) as line:
+        line.finish()
+    for number, result in enumerate(line.results):
+        t = result.t
+        stages = [t.trigger, t.exposure, t.received, t.infer_start, t.infer_end, t.decided]
+        times = [int(stage) for stage in stages if stage is not None]
+        assert len(times) == 6
+        assert times == sorted(times)
+        assert int(result.deadline_ns) - times[0] == 5_000_000_000
+        assert result.on_time
+        assert result.latency_us >= (times[-1] - times[0]) // 1000
+        assert result.frame is not None
+        assert result.frame.id == number
+        assert result.trigger_id == number + 1
+        assert result.model is not None
+        assert result.model.id == "model"
+
+
+def test_the_journal_is_what_was_published(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 10)
+    with running(make_config(tmp_path, [folder_camera(parts)])) as line:
+        report = line.finish()
+    recorded = list(read_journal(report.journal))
+    assert recorded == line.results
+    assert Audit.from_results(recorded).failures(opened=report.triggers) == []
+
+
+def test_it_stops_after_a_number_of_triggers(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 4)
+    camera = folder_camera(parts, loop=True)
+    with running(make_config(tmp_path, [camera]), stop_after=7) as line:
+        report = line.finish()
+    assert report.triggers == 7
+    assert len(line.results) == 7
+
+
+def test_two_cameras_one_engine(tmp_path: Path) -> None:
+    cameras = [
+        folder_camera(paint_parts(tmp_path / "a", 8), "cam1"),
+        folder_camera(paint_parts(tmp_path / "b", 12, defect_every=2), "cam10"),
+    ]
+    with running(make_config(tmp_path, cameras)) as line:
+        report = line.finish()
+    assert report.triggers == 20
+    by_camera = {name: [r for r in line.results if r.camera == name] for name in ("cam1", "cam10")}
+    assert [r.seq for r in by_camera["cam1"]] == list(range(1, 9))
+    assert [r.seq for r in by_camera["cam10"]] == list(range(1, 13))
+    assert sum(r.disposition == "reject" for r in by_camera["cam10"]) == 6
+
+
+def test_bad_images_are_rejected_with_their_reason_and_the_line_goes_on(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 6, defect_every=99)
+    whole = (parts / "part0001.png").read_bytes()
+    (parts / "part0001.png").write_bytes(whole[: len(whole) // 2])
+    Image.fromarray(np.full((32, 64), 128, np.uint8)).save(parts / "part0002.png")
+    Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(parts / "part0003.png")
+    nan = np.full((64, 64), 128, np.uint8)
+    nan[:8, :8] = 1
+    Image.fromarray(nan).save(parts / "part0004.png")
+    with running(make_config(tmp_path, [folder_camera(parts)])) as line:
+        line.finish()
+    assert [Reason(result.reason_code) for result in line.results] == [
+        Reason.OK,
+        Reason.INCOMPLETE_FRAME,
+        Reason.FRAME_FORMAT,
+        Reason.FRAME_FORMAT,
+        Reason.NON_FINITE_SCORE,
+        Reason.OK,
+    ]
+    assert "64x32 Mono8, expected 64x64 Mono8" in line.results[2].reason
+    assert "64x64 RGB8, expected 64x64 Mono8" in line.results[3].reason
+    assert line.results[4].score is None
+    assert line.results[4].heatmap is not None
+    assert not line.results[4].heatmap.published
+
+
+def test_simulated_parts_are_rejected_on_a_live_output(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 5)
+    with running(make_config(tmp_path, [folder_camera(parts)], live_output=True)) as line:
+        line.finish()
+    reasons = [Reason(result.reason_code) for result in line.results]
+    assert reasons == [Reason.SIMULATED_ON_LIVE_OUTPUT] * 4 + [Reason.ANOMALY]
+    assert {result.disposition for result in line.results} == {"reject"}
+
+
+def test_a_deadline_that_cannot_be_kept_is_a_reject_and_the_score_an_amendment(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 5)
+    config = make_config(tmp_path, [folder_camera(parts)], deadline_ms=1, deadline_guard_ms=1)
+    with running(config) as line:
+        line.finish()
+    assert len(line.results) == 5
+    assert {result.disposition for result in line.results} == {"reject"}
+    assert {Reason(result.reason_code) for result in line.results} == {Reason.LATE}
+
+
+def test_triggers_from_outside_are_answered_one_by_one(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 6)
+    camera = folder_camera(parts, trigger={"source": "software"}, loop=True)
+    with running(make_config(tmp_path, [camera]), stop_after=4) as line, zmq.Context() as context:
+        line.wait_for(lambda: any(s.ready for s in line.statuses), "ready")
+        with context.socket(zmq.REQ) as plc:
+            plc.connect(line.station.endpoints["replay"])
+            for number, trigger_id in enumerate((7, 8, 8, 9)):
+                request = requests.TriggerRequest(trigger_id=trigger_id, part_id=f"p{number}", job_id="j1")
+                plc.send(requests.encode(request))
+                reply = requests.decode_reply(plc.recv())
+                assert isinstance(reply, requests.TriggerReply)
+                assert reply.taken
+                line.wait_for(lambda n=number: len(line.results) > n, "the result")  # type: ignore[misc]
+        line.finish()
+    got = [(r.trigger_id, r.part_id, r.job_id, Reason(r.reason_code)) for r in line.results]
+    assert got == [
+        (7, "p0", "j1", Reason.OK),
+        (8, "p1", "j1", Reason.OK),
+        (8, "p2", "j1", Reason.DUPLICATE_TRIGGER),
+        (9, "p3", "j1", Reason.OK),
+    ]
+    assert {r.trigger_source for r in line.results} == {"plc"}
+
+
+def test_a_trigger_that_cannot_be_taken_is_refused_and_has_no_result(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 200)
+    with running(make_config(tmp_path, [folder_camera(parts)])) as line, zmq.Context() as context:
+        line.wait_for(lambda: bool(line.results), "a result")
+        with context.socket(zmq.REQ) as plc:
+            plc.connect(line.station.endpoints["replay"])
+            for camera, words in (("cam1", "triggered by 'line'"), ("cam2", "expected one of: cam1")):
+                plc.send(requests.encode(requests.TriggerRequest(trigger_id=99, camera=camera)))
+                reply = requests.decode_reply(plc.recv())
+                assert isinstance(reply, requests.TriggerReply)
+                assert not reply.taken
+                assert words in reply.reason
+        line.station.stop()
+        line.finish()
+    assert {result.trigger_source for result in line.results} == {"line"}
+
+
+def test_the_stations_own_triggers(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 5)
+    camera = folder_camera(parts, trigger={"source": "software", "period_ms": 20})
+    with running(make_config(tmp_path, [camera]), stop_after=5) as line:
+        line.finish()
+    assert [result.trigger_source for result in line.results] == ["software"] * 5
+    assert [result.disposition for result in line.results] == ["accept"] * 4 + ["reject"]
+
+
+def test_free_run_takes_the_newest_frame_and_counts_the_skipped(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 50)
+    camera = folder_camera(parts, trigger={"source": "freerun"}, rate_hz=2000, loop=True)
+    with running(make_config(tmp_path, [camera]), stop_after=20) as line:
+        report = line.finish()
+    ids = [result.frame.id for result in line.results if result.frame]
+    assert len(ids) == 20
+    assert ids == sorted(set(ids))
+    assert {result.reason_code for result in line.results} <= {Reason.OK, Reason.ANOMALY}
+    assert report.triggers == 20
+
+
+def test_status_tells_of_readiness_and_the_end(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 3)
+    with running(make_config(tmp_path, [folder_camera(parts)])) as line:
+        line.finish()
+    states = [status.state for status in line.statuses]
+    assert states[0] == "Preoperational"
+    assert "ContinuousExecution" in states
+    assert states[-1] == "Halted"
+    last = line.statuses[-1]
+    assert not last.ready
+    assert last.last_seq["result/cam1"] == 3
+    [camera] = last.cameras
+    assert camera.triggers == camera.accepts + camera.rejects == 3
+    counters = [status.counter for status in line.statuses]
+    assert counters == list(range(1, len(counters) + 1))
+
+
+# What stops the start
+
+
+def start_error(root: Path, **camera: object) -> str:
+    raw = folder_camera(paint_parts(root / "parts", 2))
+    config = make_config(root, [raw | camera])
+    with pytest.raises((StationError, ConfigError)) as caught, running(config) as line:
+        line.finish()
+    return str(caught.value)
+
+
+def test_no_model(tmp_path: Path) -> None:
+    make_model(tmp_path / "model")
+    (tmp_path / "model" / "model.onnx").unlink()
+    assert "model.onnx: not found; expected a trained model" in start_error(tmp_path)
+
+
+def test_a_model_without_calibration(tmp_path: Path) -> None:
+    make_model(tmp_path / "model")
+    (tmp_path / "model" / FILE_NAME).unlink()
+    message = start_error(tmp_path)
+    assert "calibration.json: not found" in message
+    assert "Run: hlgfa calibrate" in message
+
+
+def test_a_calibration_of_another_model(tmp_path: Path) -> None:
+    make_model(tmp_path / "model")
+    save_calibration(make_calibration("f" * 64), tmp_path / "model" / FILE_NAME)
+    assert "found a calibration of model ffffffffffff, expected one of" in start_error(tmp_path)
+
+
+def test_a_model_for_another_image_size(tmp_path: Path) -> None:
+    make_model(tmp_path / "model", height_px=32)
+    message = start_error(tmp_path)
+    assert "found an input of 64x32 with 1 channels, camera cam1 gives 64x64 Mono8" in message
+    assert "--input 64x64" in message
+
+
+def test_no_camera(tmp_path: Path) -> None:
+    assert "nowhere" in start_error(tmp_path, directory=str(tmp_path / "nowhere"))
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    first = make_config(tmp_path, [folder_camera(paint_parts(tmp_path / "parts", 2))])
+    station = Station(first)
+    try:
+        raw_port = station.endpoints["results"]
+        sockets = msgspec.structs.replace(first.sockets, results=raw_port)
+        with pytest.raises(ConfigError, match="in use by another program"):
+            Station(msgspec.structs.replace(first, sockets=sockets))
+    finally:
+        station.close()
+
+
+def test_a_station_that_never_ran_leaves_nothing(tmp_path: Path) -> None:
+    station = Station(make_config(tmp_path, [folder_camera(paint_parts(tmp_path / "parts", 2))]))
+    station.close()
+    station.close()

@@ -1,0 +1,60 @@
+"""Overlays for people: image, heatmap on the calibration's fixed scale, contours of threshold and truth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from calibration.record import Calibration
+
+FAIL_RGB = (255, 40, 40)
+TRUTH_RGB = (60, 255, 90)
+_MAX_SIDE_PX = 768
+
+
+def save_overlay(
+    path: Path,
+    image: NDArray[np.uint8],
+    anomaly_map: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    calibration: Calibration,
+) -> None:
+    """Write a PNG: left the image, right the heatmap over it; red the threshold, green the ground truth.
+
+    Args:
+        path: file to write; its folder is made.
+        image: (H, W) or (H, W, 3) uint8.
+        anomaly_map: (h, w) float32, raw scores.
+        mask: (h, w) bool ground truth, or None.
+        calibration: threshold and the scale that is the same for every image.
+    """
+    size = _shown_size(image.shape)
+    rgb = cv2.resize(image if image.ndim == 3 else np.repeat(image[..., None], 3, 2), size)
+    values = cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR)
+    heat = np.clip(values * calibration.heatmap_scale + calibration.heatmap_offset, 0, 255).astype(np.uint8)
+    colour = cv2.cvtColor(cv2.applyColorMap(heat, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    right = cv2.addWeighted(rgb, 0.5, colour, 0.5, 0)
+    for panel in (rgb, right):
+        _outline(panel, values >= calibration.map_threshold, FAIL_RGB)
+        if mask is not None:
+            _outline(panel, cv2.resize(mask.astype(np.uint8), size) > 0, TRUTH_RGB)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.cvtColor(np.hstack([rgb, right]), cv2.COLOR_RGB2BGR))
+
+
+def _outline(panel: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+    contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(panel, contours, -1, colour, 1)
+
+
+def _shown_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(width, height) of one panel: the image's own, at most `_MAX_SIDE_PX`."""
+    scale = min(1.0, _MAX_SIDE_PX / max(shape[:2]))
+    return max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
