@@ -9,7 +9,7 @@ CONFIG ?= config.yaml
 FRAMES ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check lint types imports unit demo-model test-gpu clean
+.PHONY: run test check lint types imports unit demo-model soak test-gpu clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -52,6 +52,10 @@ unit: $(VENV)/.test-installed
 # The demo model is trained on the simulated part; see tools/demo_model.py.
 demo-model: $(VENV)/.test-installed
 	$(BIN)/python -m tools.demo_model
+
+# Long: memory and losses over many parts; figures go to docs/measured.md.
+soak: $(VENV)/.run-installed
+	$(BIN)/python -m tools.soak $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
 
 test-gpu: $(VENV)/.test-installed
 	$(BIN)/pytest -m gpu

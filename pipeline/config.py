@@ -99,13 +99,17 @@ class FolderCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="folder"
 
 
 class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
-    """A Basler camera, chosen by `serial` or by `user_id`; with neither, there must be exactly one."""
+    """A Basler camera, chosen by `serial` or by `user_id`; with neither, there must be exactly one.
+
+    `features` are set first and in their order, by the device's own GenICam names: `{Width: 1920}`.
+    """
 
     serial: str | None = None
     user_id: str | None = None
     exposure_us: PositiveFloat | None = None
     gain_db: Annotated[float, Meta(ge=0, le=100)] | None = None
     rate_hz: PositiveFloat | None = None
+    features: dict[str, bool | int | float | str] = {}  # noqa: RUF012 - msgspec copies it
 
 
 CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig]  # noqa: UP007 - msgspec

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from tools.audit import audit
-from tools.check import check
 from tools.calibrate import calibrate
+from tools.check import check
+from tools.errors import run_app
 from tools.evaluate import evaluate
 from tools.run import run
+from tools.simulate import simulate
 from tools.train import train
 from tools.watch import watch
 
@@ -28,22 +28,12 @@ app.command()(watch)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)
+app.command()(simulate)
 
 
 def main() -> None:
     """Run the command line; a foreseen error is one line on stderr and exit code 2."""
-    from calibration.record import CalibrationError
-    from engines.engine import EngineError
-    from pipeline.cameras.camera import CameraError
-    from pipeline.config import ConfigError
-    from pipeline.crew import StationError
-    from pipeline.journal import JournalError
-
-    try:
-        app()
-    except (ConfigError, CameraError, EngineError, CalibrationError, StationError, JournalError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_app(app)
 
 
 if __name__ == "__main__":

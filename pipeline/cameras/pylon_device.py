@@ -82,6 +82,8 @@ class PylonFeatures:
         Raises:
             CameraError: the device refuses a value.
         """
+        for name, value in config.features.items():
+            self.set_feature(name, value)
         self.check_size(config.width_px, config.height_px)
         self.set_pixel_format(config.pixel_format)
         if config.exposure_us is not None:
@@ -93,6 +95,26 @@ class PylonFeatures:
         source = config.trigger.source
         self.set_trigger({"software": "Software", "line": LINE_SOURCE, "freerun": None}[source])
         self.set_rate(config.rate_hz, source)
+
+    def set_feature(self, name: str, value: bool | int | float | str) -> None:
+        """Set any feature by the device's own name for it.
+
+        Raises:
+            CameraError: the device has no such writable feature, or refuses the value.
+        """
+        node = self._writable(name)
+        if node is None:
+            raise CameraError(
+                f"Pylon camera {self._name}: features: found {name!r}, which this device lacks or has locked. "
+                "Remove it, or move it behind the feature that unlocks it."
+            )
+        try:
+            node.Value = value
+        except (self._genicam.GenericException, TypeError) as error:
+            reason = str(error).partition(" : ")[0]
+            raise CameraError(
+                f"Pylon camera {self._name}: features.{name}: found {value!r}, which the device refuses: {reason}"
+            ) from error
 
     def set_rate(self, rate_hz: float | None, source: str) -> None:
         """The rate of a freely running camera; None leaves it unlimited."""

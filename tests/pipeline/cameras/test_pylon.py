@@ -74,6 +74,35 @@ def test_images_come_through_pixel_for_pixel(tmp_path: Path, pixel_format: Any) 
             assert np.array_equal(_read(camera).pixels, images[number])
 
 
+def test_features_are_set_by_their_own_names(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "part.png")
+    features = {
+        "Width": WIDTH,
+        "Height": HEIGHT,
+        "TestImageSelector": "Off",
+        "ImageFileMode": "On",
+        "ImageFilename": str(tmp_path),
+    }
+    with PylonCamera(_config(features=features)) as camera:
+        assert np.array_equal(_read(camera).pixels, pixels)
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        ({"Wdith": 64}, "features: found 'Wdith', which this device lacks"),
+        ({"Width": 10_000_000}, "features.Width: found 10000000, which the device refuses"),
+        ({"ImageFileMode": "Maybe"}, "features.ImageFileMode: found 'Maybe', which the device refuses"),
+        ({"Width": "wide"}, "features.Width: found 'wide', which the device refuses"),
+    ],
+)
+def test_a_feature_that_the_device_refuses(features: dict[str, Any], words: str) -> None:
+    with pytest.raises(CameraError) as caught:
+        PylonCamera(_config(features=features))
+    assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("device_format", ["BGR8Packed", "BayerRG8"])
 def test_colour_is_converted_to_rgb(device_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.cameras.pylon_device._DEVICE_FORMATS", {"RGB8": (device_format,)})
