@@ -11,7 +11,6 @@ process could leave locked.
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 from pathlib import Path
@@ -62,12 +61,10 @@ class Ring:
             os.posix_fallocate(fd, 0, size)
         except OSError as error:
             os.close(fd)
-            if error.errno not in (errno.ENOSPC, errno.ENOMEM):
-                raise
             stat = os.statvfs(directory)
             raise ConfigError(
                 f"shared memory: found {stat.f_bavail * stat.f_frsize / 2**20:.1f} MiB free in {directory}, "
-                f"expected {size / 2**20:.1f} MiB ({slots} slots of {slot_bytes} bytes). "
+                f"expected {size / 2**20:.1f} MiB ({slots} slots of {slot_bytes} bytes): {error.strerror}. "
                 "Free or enlarge it (Docker: --shm-size), or lower ring.slots."
             ) from error
         return cls(fd, slots=slots, slot_bytes=slot_bytes, writable=False)

@@ -1,0 +1,120 @@
+"""A whole line on real parts: train, calibrate, then monitor the test images with two kinds of camera."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from pipeline.config import parse_config
+from pipeline.messages import HeatmapHeader
+from support.lines import Line, make_raw_config, running
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("HLGFA_DATA", ROOT.parent / "shared" / "data"))
+BOTTLE = DATA / "mvtec_ad" / "bottle"
+
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        not BOTTLE.is_dir(),
+        reason=f"REAL PARTS MISSING: no {BOTTLE}; the line was NOT tested on real parts. Set HLGFA_DATA.",
+    ),
+]
+
+
+def hlgfa(*arguments: object) -> None:
+    command = [sys.executable, "-m", "tools.cli", *(str(argument) for argument in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "bottle"
+    hlgfa("train", "--data", BOTTLE, "--out", folder)
+    hlgfa("calibrate", "--model", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The test images in one flat folder, losslessly: the emulator reads no subfolders."""
+    folder = tmp_path_factory.mktemp("parts")
+    for path in sorted((BOTTLE / "test").rglob("*.jpg")):
+        with Image.open(path) as image:
+            image.save(folder / f"{path.parent.name}-{path.stem}.png")
+    return folder
+
+
+def monitor(root: Path, model: Path, camera: dict[str, Any], *, stop_after: int | None = None) -> Line:
+    raw = make_raw_config(root, [{"name": "cam1", "width_px": 512, "height_px": 512} | camera])
+    raw["engine"] = {"model": str(model), "runtime": "onnxruntime", "threads": 2}
+    with running(parse_config(raw, origin="test"), stop_after=stop_after) as line:
+        report = line.finish()
+    assert report.restarts == 0
+    return line
+
+
+def check(line: Line, names: list[str]) -> None:
+    """Every image one result on the topic with its heatmap, and the ranking of good and bad."""
+    assert len(line.results) == len(names)
+    assert line.notices == []
+    maps = {m.header.result_id: m for m in line.messages if isinstance(m.header, HeatmapHeader)}
+    assert set(maps) == {result.result_id for result in line.results}
+    scores = [result.score for result in line.results]
+    assert None not in scores
+    defective = [not name.startswith("good") for name in names]
+    assert roc_auc_score(defective, scores) >= 0.98
+    for result in line.results:
+        failed = result.disposition == "reject"
+        assert failed == bool(result.regions)
+        anomaly_map = maps[result.result_id].anomaly_map()
+        assert anomaly_map.shape == maps[result.result_id].header.shape
+
+
+def test_a_folder_camera_over_the_test_images(tmp_path: Path, model: Path, parts: Path) -> None:
+    camera = {
+        "kind": "folder",
+        "pixel_format": "RGB8",
+        "trigger": {"source": "line"},
+        "directory": str(parts),
+        "rate_hz": 8,
+    }
+    line = monitor(tmp_path, model, camera)
+    names = sorted(path.name for path in parts.iterdir())
+    assert [result.frame and result.frame.source for result in line.results] == names
+    check(line, names)
+
+
+def test_the_pylon_emulator_over_the_test_images(
+    tmp_path: Path, model: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_spec("pypylon") is None:  # never imported here: the emulator must be asked for first
+        pytest.skip("pypylon is not installed")
+    monkeypatch.setenv("PYLON_CAMEMU", "1")
+    names = sorted(path.name for path in parts.iterdir())
+    camera = {
+        "kind": "pylon",
+        "pixel_format": "RGB8",
+        "trigger": {"source": "software", "period_ms": 120},
+        "features": {
+            "Width": 512,
+            "Height": 512,
+            "TestImageSelector": "Off",
+            "ImageFileMode": "On",
+            "ImageFilename": str(parts),
+        },
+    }
+    line = monitor(tmp_path, model, camera, stop_after=len(names))
+    assert [result.trigger_source for result in line.results] == ["software"] * len(names)
+    check(line, names)
