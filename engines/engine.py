@@ -61,7 +61,7 @@ class Engine(Protocol):
 
         Args:
             image: (height_px, width_px) uint8 for one channel, (height_px, width_px, 3) uint8 RGB for three,
-                C-contiguous; it is not changed and not kept.
+                C-contiguous, may be read-only; it is not changed and not kept.
 
         Raises:
             EngineError: shape or type is not the engine's, or the runtime failed.

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from support.tiny_model import make_model
+
+from engines.compare import Comparison, compare
+from engines.engine import EngineInfo, EngineOutput
+from engines.load import open_engine
+
+
+class Bent:
+    """An engine that is off by a factor and an offset, as one that lost its range would be."""
+
+    def __init__(self, factor: float = 1.0, offset: float = 0.0) -> None:
+        self.factor, self.offset = factor, offset
+
+    @property
+    def info(self) -> EngineInfo:
+        raise NotImplementedError
+
+    def infer(self, image: np.ndarray) -> EngineOutput:
+        anomaly_map = np.abs(image.astype(np.float32) - 128) * np.float32(self.factor) + np.float32(
+            self.offset
+        )
+        return EngineOutput(float(anomaly_map.max()), anomaly_map)
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> "Bent":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def images(*levels: int) -> list[np.ndarray]:
+    return [np.full((4, 4), level, np.uint8) for level in levels]
+
+
+def found(bent: Bent, *levels: int) -> Comparison:
+    return compare(bent, Bent(), images(*levels), threshold=50.0)
+
+
+def test_equal_engines_have_no_error() -> None:
+    comparison = found(Bent(), 128, 200)
+    assert (comparison.images, comparison.score_error_max, comparison.map_error_max) == (2, 0.0, 0.0)
+    assert comparison.failure(score_limit=0.01) is None
+
+
+def test_errors_are_in_raw_units() -> None:
+    comparison = found(Bent(offset=0.25), 128, 138)
+    assert (comparison.score_error_max, comparison.score_error_mean) == (0.25, 0.25)
+    assert (comparison.map_error_max, comparison.map_error_mean) == (0.25, 0.25)
+    assert comparison.verdict_flips == 0
+    assert comparison.failure(score_limit=0.01) is None
+    assert "found a score error of 0.25, expected at most 0.4%" in str(comparison.failure(score_limit=0.004))
+
+
+def test_a_changed_verdict_fails_however_small_the_error() -> None:
+    comparison = found(Bent(offset=0.01), 128 + 50, 128)
+    assert comparison.verdict_flips == 0
+    comparison = found(Bent(offset=-0.01), 128 + 50, 128)
+    assert comparison.verdict_flips == 1
+    assert "1 of 2 verdicts changed" in str(comparison.failure(score_limit=0.01))
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+def test_what_is_not_finite_fails(factor: float) -> None:
+    comparison = found(Bent(factor=factor), 130, 131)
+    assert comparison.non_finite == 2
+    assert "2 of 2 images" in str(comparison.failure(score_limit=0.01))
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no image"):
+        found(Bent())
+
+
+def test_the_two_cpu_runtimes_agree(tmp_path_factory: pytest.TempPathFactory) -> None:
+    model = make_model(tmp_path_factory.mktemp("model"))
+    pictures = [np.random.default_rng(seed).integers(2, 256, (64, 64), np.uint8) for seed in range(4)]
+    with (
+        open_engine(model, runtime="openvino", threads=1) as engine,
+        open_engine(model, runtime="onnxruntime", threads=1) as reference,
+    ):
+        comparison = compare(engine, reference, pictures, threshold=50.0)
+    assert comparison.failure(score_limit=1e-6) is None
