@@ -9,7 +9,7 @@ CONFIG ?= config.yaml
 FRAMES ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test check lint types imports unit demo-model soak test-gpu clean
+.PHONY: run test hooks unit demo-model soak clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -31,20 +31,11 @@ $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 	@$(PIP_INSTALL) --editable '.[train,pylon,dev]'
 	@touch $@ $(VENV)/.run-installed
 
-test: lint types imports unit
+test: hooks unit
 
-check: $(VENV)/.test-installed
-	$(BIN)/pre-commit run --all-files
-
-lint: $(VENV)/.test-installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-
-types: $(VENV)/.test-installed
-	$(BIN)/mypy
-
-imports: $(VENV)/.test-installed
-	$(BIN)/lint-imports --no-cache
+# ruff, its format, mypy --strict, the import contract: the same as before each commit.
+hooks: $(VENV)/.test-installed
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files
 
 unit: $(VENV)/.test-installed
 	$(BIN)/pytest
@@ -56,9 +47,6 @@ demo-model: $(VENV)/.test-installed
 # Long: memory and losses over many parts; figures go to docs/measured.md.
 soak: $(VENV)/.run-installed
 	$(BIN)/python -m tools.soak $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
-
-test-gpu: $(VENV)/.test-installed
-	$(BIN)/pytest -m gpu
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
