@@ -65,6 +65,11 @@ class Flow:
         """Frames that wait for the engine or are at it."""
         return len(self._queue) + (self._queue.in_flight is not None)
 
+    @property
+    def idle(self) -> bool:
+        """Whether everything that came has its result."""
+        return not self.ledger.pending() and all(line.newest is None for line in self._lines.values())
+
     # Triggers
 
     def open_trigger(

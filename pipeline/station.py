@@ -202,7 +202,7 @@ class Station:
 
     def _finished(self) -> bool:
         ended = all(line.ended for line in self._lines.values())
-        return (self._stopping or self._flow.complete or ended) and not self._flow.ledger.pending()
+        return (self._stopping or self._flow.complete or ended) and self._flow.idle
 
     def _report(self) -> RunReport:
         return RunReport(

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import logging
-import struct
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
+from calibration.images import (
+    SUFFIXES,
+    DamagedImageError,
+    ImageFileError,
+    decode_image,
+    list_images,
+)
 from pipeline.cameras.belt import Belt
 from pipeline.cameras.camera import CameraError, CameraInfo
 from pipeline.cameras.paced import PacedCamera, Picture
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from pipeline.config import FolderCameraConfig
-    from pipeline.frame import PixelFormat
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-# Pillow's modes that are ours as they are stored; everything else would need a conversion, which is refused.
-_FORMATS: dict[str, PixelFormat] = {"L": "Mono8", "RGB": "RGB8"}
-# What Pillow's readers raise for files that are cut off or damaged.
-_DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 _log = logging.getLogger(__name__)
 
 
@@ -80,44 +68,13 @@ class FolderCamera(PacedCamera):
         super().__init__(info, belt, make, camera_epoch=camera_epoch)
 
 
-def decode(path: Path) -> tuple[NDArray[np.uint8], PixelFormat]:
-    """Read an 8-bit image: uint8, (H, W) for Mono8, (H, W, 3) for RGB8.
-
-    Raises:
-        CameraError: the file is cut off or unreadable, or its pixels are not 8-bit grey or RGB.
-    """
-    try:
-        with Image.open(path) as image:
-            stored = _stored_mode(image)
-            if stored not in _FORMATS:
-                raise CameraError(
-                    f"{path}: found pixels of kind {stored!r}, expected 8-bit grey ('L') or colour ('RGB'). "
-                    "Convert the images before they are served."
-                )
-            image.load()
-            return np.asarray(image, dtype=np.uint8), _FORMATS[stored]
-    except _DAMAGED as error:
-        raise CameraError(f"{path}: cannot be decoded ({error}), expected a whole image file.") from error
-
-
-def _stored_mode(image: Image.Image) -> str:
-    """The mode as stored: Pillow reads 16-bit RGB as 8-bit without a word, only the raw mode tells."""
-    for tile in getattr(image, "tile", ()):
-        raw_mode = tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3]
-        if isinstance(raw_mode, str) and ";16" in raw_mode:
-            return raw_mode
-    return image.mode
-
-
 def _list_images(name: str, directory: Path) -> list[Path]:
     if not directory.is_dir():
         raise CameraError(
             f"Folder camera {name}: found no directory {directory}, expected one with images. "
             "Set `directory` to it; a relative path starts at the working directory."
         )
-    files = sorted(
-        path for path in directory.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
+    files = list_images(directory)
     if not files:
         raise CameraError(
             f"Folder camera {name}: found no image in {directory}, expected files ending in "
@@ -127,24 +84,20 @@ def _list_images(name: str, directory: Path) -> list[Path]:
 
 
 def _check_first(name: str, path: Path) -> None:
-    """Refuse a directory that starts with 16-bit images now, instead of rejecting every part later."""
+    """Refuse a directory of the wrong kind of images now, instead of rejecting every part later."""
     try:
-        with Image.open(path) as image:
-            stored = _stored_mode(image)
-    except _DAMAGED:
-        return  # a damaged file stands for a part and gets its reject
-    if ";16" in stored or stored in ("I", "F"):
-        raise CameraError(
-            f"Folder camera {name}: {path} has pixels of kind {stored!r}, expected 8-bit grey ('L') or "
-            "colour ('RGB'). Convert the images before they are served."
-        )
+        decode_image(path)
+    except DamagedImageError:
+        return  # it stands for a part and gets its reject
+    except ImageFileError as error:
+        raise CameraError(f"Folder camera {name}: its first image: {error}") from error
 
 
 def _picture(path: Path, source: str, info: CameraInfo) -> Picture:
     try:
-        pixels, pixel_format = decode(path)
-    except CameraError as error:
+        pixels = decode_image(path)
+    except ImageFileError as error:
         _log.warning("camera %s: %s Its frame is marked incomplete.", info.name, error)
         shape = (info.height_px, info.width_px, 3)[: 2 if info.pixel_format == "Mono8" else 3]
         return Picture(np.zeros(shape, np.uint8), info.pixel_format, complete=False, source=source)
-    return Picture(pixels, pixel_format, source=source)
+    return Picture(pixels, "Mono8" if pixels.ndim == 2 else "RGB8", source=source)
