@@ -12,17 +12,16 @@ import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from calibration.images import SUFFIXES, decode_image, image_format, list_images
 from calibration.record import CalibrationError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 GOOD = "good"
-_CHANNELS = {"1": 1, "L": 1, "P": 3, "RGB": 3}
 
 
 class DatasetError(CalibrationError):
-    """A folder or an image file cannot be used; the message says what, found, expected, do."""
+    """A folder or a file in it cannot be used as it is; the message says what, found, expected, do."""
 
 
 class LabelledPart(NamedTuple):
@@ -81,26 +80,31 @@ def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
     delivers is part of the model.
 
     Raises:
-        DatasetError: missing, truncated, not an image, more than 8 bits, or another number of channels.
+        ImageFileError: missing, cut off, not an image, or not 8-bit grey or RGB.
+        DatasetError: another number of channels.
+    """
+    image = decode_image(path)
+    found = 1 if image.ndim == 2 else image.shape[2]
+    if found != channels:
+        raise DatasetError(
+            f"{path}: found {found} channel(s), expected {channels}. Convert the file, or use a model that was "
+            f"trained on images with {found}."
+        )
+    return image
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read a ground truth of any kind of pixels: (H, W), true where it is above half of its largest value.
+
+    Raises:
+        DatasetError: it cannot be read.
     """
     try:
         with Image.open(path) as image:
-            found = _CHANNELS.get(image.mode)
-            if found is None:
-                raise DatasetError(f"{path}: found pixel mode {image.mode}, expected 8-bit grey or RGB.")
-            image.load()
-            if found != channels:
-                raise DatasetError(
-                    f"{path}: found {found} channel(s), expected {channels}. Convert the file, or train with "
-                    f"--channels {found} on images of one kind."
-                )
-            return np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: not found.") from error
-    except UnidentifiedImageError as error:
-        raise DatasetError(f"{path}: is not an image. Remove it from the folder.") from error
+            values = np.asarray(image.convert("L"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path}: is damaged ({error}). Copy it again or remove it.") from error
+        raise DatasetError(f"{path}: cannot be decoded ({error}), expected a mask. Copy it again.") from error
+    return np.asarray(values * 2.0 > max(int(values.max()), 1))
 
 
 def resized(image: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.uint8]:
@@ -118,9 +122,9 @@ def image_paths(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DatasetError(f"{folder}: no such folder; expected one with images of parts.")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = list_images(folder)
     if not paths:
-        raise DatasetError(f"{folder}: holds no image; expected files of {', '.join(sorted(SUFFIXES))}.")
+        raise DatasetError(f"{folder}: holds no image; expected files of {', '.join(SUFFIXES)}.")
     return paths
 
 
@@ -159,18 +163,10 @@ def survey(paths: Sequence[Path]) -> tuple[Counter[tuple[int, int]], Counter[int
     """Sizes (height, width) and channel counts of the files, from their headers only.
 
     Raises:
-        DatasetError: a header cannot be read.
+        ImageFileError: a header cannot be read, or says that the file is not 8-bit grey or RGB.
     """
-    sizes: Counter[tuple[int, int]] = Counter()
-    channels: Counter[int] = Counter()
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                sizes[image.height, image.width] += 1
-                channels[_CHANNELS.get(image.mode, 0)] += 1
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DatasetError(f"{path}: is not a readable image ({error}). Remove it.") from error
-    return sizes, channels
+    found = [image_format(path) for path in paths]
+    return Counter((height, width) for height, width, _ in found), Counter(c for *_, c in found)
 
 
 def split_parts(count: int, *, seed: int, hold_out: float = 0.2, whiten: float = 0.2) -> Split:

@@ -72,14 +72,14 @@ def scaled_map(anomaly_map: NDArray[np.float32], size_px: tuple[int, int]) -> ND
     return np.asarray(cv2.resize(anomaly_map, size_px[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def scaled_mask(mask: NDArray[np.uint8], size_px: tuple[int, int]) -> NDArray[np.bool_]:
-    """Bring a ground truth (255 = defect) to (height, width): defect where at least half the area is.
+def scaled_mask(mask: NDArray[np.bool_], size_px: tuple[int, int]) -> NDArray[np.bool_]:
+    """Bring a ground truth to (height, width): defect where at least half the area is.
 
     A defect too thin to fill half a pixel anywhere keeps every pixel that it touches, so none vanishes.
     """
-    covered = cv2.resize((mask > 127).astype(np.float32), size_px[::-1], interpolation=cv2.INTER_AREA)
+    covered = cv2.resize(mask.astype(np.float32), size_px[::-1], interpolation=cv2.INTER_AREA)
     half = np.asarray(covered >= 0.5)
-    return half if half.any() or not (mask > 127).any() else np.asarray(covered > 0)
+    return half if half.any() else np.asarray(covered > 0)
 
 
 def _defined(value: float) -> float | None:

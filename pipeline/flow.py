@@ -68,7 +68,8 @@ class Flow:
     @property
     def idle(self) -> bool:
         """Whether everything that came has its result."""
-        return not self.ledger.pending() and all(line.newest is None for line in self._lines.values())
+        held = self.accepting and any(line.newest is not None for line in self._lines.values())
+        return not held and not self.ledger.pending()
 
     # Triggers
 

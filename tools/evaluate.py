@@ -82,12 +82,12 @@ def _mask(part: LabelledPart, size_px: tuple[int, int]) -> NDArray[np.bool_] | N
     """Ground truth at the HR size; nothing is marked on a good part; None for a defect without a mask."""
     import numpy as np
 
-    from calibration.dataset import GOOD, read_image
+    from calibration.dataset import GOOD, read_mask
     from calibration.evaluation import scaled_mask
 
     if part.kind == GOOD:
         return np.zeros(size_px, np.bool_)
-    return None if part.mask is None else scaled_mask(read_image(part.mask, 1), size_px)
+    return None if part.mask is None else scaled_mask(read_mask(part.mask), size_px)
 
 
 def _write(
