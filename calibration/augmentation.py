@@ -20,7 +20,7 @@ class NuisanceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How much is injected into one image; 0 switches a nuisance off.
 
     `points_share` is the share of pixels hit, `point_levels` and `stripe_levels` their greatest change and
-    `hair_levels` that of a hair, all in grey levels of 0..255; `stripes` and `hairs` are the greatest numbers.
+    `hair_levels` that of a hair, all in grey levels of 0..255; `stripes` and `hairs` are greatest counts.
     """
 
     points_share: float = 0.001
@@ -46,7 +46,9 @@ def inject(
     return np.clip(image + change, 0, 255).astype(np.float32)
 
 
-def _points(shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator) -> NDArray[np.float32]:
+def _points(
+    shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
     change = np.zeros(shape, np.float32)
     count = rng.binomial(change.size, settings.points_share)
     where = rng.integers(0, change.size, count)
@@ -54,18 +56,24 @@ def _points(shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.G
     return change
 
 
-def _stripes(shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator) -> NDArray[np.float32]:
+def _stripes(
+    shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Whole rows or columns, one to three pixels wide: a line sensor's gain error, a brushed surface."""
     change = np.zeros(shape, np.float32)
     for _ in range(rng.integers(0, settings.stripes + 1)):
         level = rng.uniform(-settings.stripe_levels, settings.stripe_levels)
         axis, width = int(rng.integers(0, 2)), int(rng.integers(1, 4))
         at = int(rng.integers(0, shape[axis]))
-        change[(slice(at, at + width), slice(None)) if axis == 0 else (slice(None), slice(at, at + width))] += level
+        change[
+            (slice(at, at + width), slice(None)) if axis == 0 else (slice(None), slice(at, at + width))
+        ] += level
     return change
 
 
-def _hairs(shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator) -> NDArray[np.float32]:
+def _hairs(
+    shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Thin bent lines, a fifth to a half of the image long."""
     change = np.zeros(shape, np.float32)
     for _ in range(rng.integers(0, settings.hairs + 1)):
@@ -74,7 +82,9 @@ def _hairs(shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Ge
         angle = rng.uniform(0, 2 * np.pi) + rng.uniform(-1.5, 1.5) * t
         step = rng.uniform(0.2, 0.5) * min(shape) / 24
         start = rng.uniform(0, 1, 2) * shape
-        points = np.stack([start[1] + np.cumsum(np.cos(angle)) * step, start[0] + np.cumsum(np.sin(angle)) * step])
+        points = np.stack(
+            [start[1] + np.cumsum(np.cos(angle)) * step, start[0] + np.cumsum(np.sin(angle)) * step]
+        )
         line = np.zeros(shape, np.uint8)
         cv2.polylines(line, [np.round(points.T * 16).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 4)
         change += line.astype(np.float32) * (level / 255)

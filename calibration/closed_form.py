@@ -1,4 +1,4 @@
-"""What has a closed form: standardisation, ridge alignment, whitening, reliability. All from good parts.
+"""What has a closed form: standardisation, ridge alignment, covariance, scale. All from good parts.
 
 Sums run in float64 and in a fixed order, so the same features give the same bits.
 """
@@ -13,7 +13,6 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from engines.hlgfa import Level, Standardise
-    from engines.whitening import Whitening
 
 RIDGE = 0.01
 """Of the inputs' unit variance; 0.001 to 0.1 gave the same accuracy."""
@@ -26,7 +25,7 @@ def fit_standardise(target: Standardise, features: Tensor) -> None:
     """Mean and standard deviation per channel of (N, C, h, w)."""
     count = features.numel() // features.shape[1]
     mean = features.sum(dim=(0, 2, 3), dtype=torch.float64) / count
-    square = sum((chunk.double() ** 2).sum(dim=(0, 2, 3)) for chunk in features.split(_CHUNK))
+    square = sum((chunk.double() ** 2).sum(dim=(0, 2, 3)) for chunk in torch.split(features, _CHUNK))
     variance = torch.as_tensor(square) / count - mean**2
     target.mean.copy_(mean[None, :, None, None])
     target.inverse_std.copy_(1.0 / variance.clamp(min=1e-6).sqrt()[None, :, None, None])
@@ -43,12 +42,13 @@ def fit_ridge(level: Level, low: Tensor, high: Tensor) -> None:
     inputs = low.shape[1] * 9
     gram = torch.zeros(inputs, inputs, dtype=torch.float64)
     cross = torch.zeros(inputs, high.shape[1], dtype=torch.float64)
-    for x, y in zip(low.split(_CHUNK), high.split(_CHUNK), strict=True):
+    for x, y in zip(torch.split(low, _CHUNK), torch.split(high, _CHUNK), strict=True):
         patches = F.unfold(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3).transpose(1, 2).reshape(-1, inputs)
         gram += patches.T @ patches
         cross += patches.T @ y.permute(0, 2, 3, 1).reshape(-1, high.shape[1])
     count = high.numel() // high.shape[1]
-    solution = torch.linalg.solve(gram / count + RIDGE * torch.eye(inputs, dtype=torch.float64), cross / count)
+    penalty = RIDGE * torch.eye(inputs, dtype=torch.float64)
+    solution = torch.linalg.solve(gram / count + penalty, cross / count)
     level.ridge.copy_(solution.T.reshape(level.ridge.shape))
 
 
@@ -56,7 +56,7 @@ def covariance(residual: Tensor) -> Tensor:
     """Second moment (C, C) float64 of (N, C, h, w), its diagonal raised by `COVARIANCE_RIDGE`."""
     channels = residual.shape[1]
     total = torch.zeros(channels, channels, dtype=torch.float64)
-    for chunk in residual.split(_CHUNK):
+    for chunk in torch.split(residual, _CHUNK):
         x = chunk.permute(0, 2, 3, 1).reshape(-1, channels)
         total += x.T @ x
     total /= residual.numel() // channels
@@ -66,19 +66,17 @@ def covariance(residual: Tensor) -> Tensor:
 def inverse_root(matrix: Tensor, power: float = 0.5) -> Tensor:
     """Symmetric matrix to the power of minus `power`, float64; with its sign and order free, it is unique."""
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=1e-12) ** -power) @ vectors.T
-
-
-def fit_whitening(whitening: Whitening, residual: Tensor) -> None:
-    """One covariance for all positions, from residuals (N, C, h, w) that the alignment was not fitted on."""
-    whitening.mean.copy_(residual.mean(dim=(0, 2, 3), keepdim=True))
-    whitening.whiten.copy_(inverse_root(covariance(residual - whitening.mean))[:, :, None, None])
+    root: Tensor = (vectors * values.clamp(min=1e-12) ** -power) @ vectors.T
+    return root
 
 
 def fit_scale(level: Level, residual: Tensor, high: Tensor) -> None:
     """Bring the distances of good parts to mean 0 and deviation 1, so that levels can be added."""
     distance = torch.cat(
-        [level.discrepancy(r, h) for r, h in zip(residual.split(_CHUNK), high.split(_CHUNK), strict=True)]
+        [
+            level.discrepancy(r, h)
+            for r, h in zip(torch.split(residual, _CHUNK), torch.split(high, _CHUNK), strict=True)
+        ]
     ).double()
     level.offset.copy_(distance.mean())
     level.gain.copy_(1.0 / distance.std().clamp(min=1e-6))

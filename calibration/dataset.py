@@ -25,7 +25,7 @@ class DatasetError(CalibrationError):
 
 
 class LabelledPart(NamedTuple):
-    """One image of the test set: `kind` is its defect or "good"; `mask` is its ground truth, if there is one."""
+    """One image of the test set: `kind` is its defect or "good"; `mask` its ground truth, if there is one."""
 
     path: Path
     kind: str
@@ -67,8 +67,8 @@ class ImageFiles(Sequence[NDArray[np.uint8]]):
             return image
         if not self.resample:
             raise DatasetError(
-                f"{path}: found {_size(image.shape)} pixels, expected {_size(self.size_px)} (height x width). "
-                "Remove it, or train with --input HxW, which scales every image to that size."
+                f"{path}: found {_size(image.shape)} pixels, expected {_size(self.size_px)} (height x width)."
+                " Remove it, or train with --input HxW, which scales every image to that size."
             )
         return resized(image, self.size_px)
 
@@ -87,8 +87,8 @@ def read_image(path: Path, channels: int) -> NDArray[np.uint8]:
     found = 1 if image.ndim == 2 else image.shape[2]
     if found != channels:
         raise DatasetError(
-            f"{path}: found {found} channel(s), expected {channels}. Convert the file, or use a model that was "
-            f"trained on images with {found}."
+            f"{path}: found {found} channel(s), expected {channels}. Convert the file, or use a model "
+            f"that was trained on images with {found}."
         )
     return image
 
@@ -155,7 +155,9 @@ def labelled_parts(data: Path) -> list[LabelledPart]:
         parts.append(LabelledPart(path, kind, mask if mask.is_file() else None))
     kinds = Counter(part.kind for part in parts)
     if not kinds[GOOD] or len(kinds) < 2:
-        raise DatasetError(f"{data / 'test'}: found kinds {dict(kinds)}, expected good and one defect at least.")
+        raise DatasetError(
+            f"{data / 'test'}: found kinds {dict(kinds)}, expected good and one defect at least."
+        )
     return parts
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from calibration.augmentation import NuisanceSettings, inject
-from engines.hlgfa import BACKBONE_TAPS
+from engines.hlgfa import BACKBONE_TAPS, TAPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ _BATCH = 8
 
 
 class Features(NamedTuple):
-    """Backbone features by stride, each (N, C, H / stride, W / stride) float32, of HR and LR view."""
+    """Backbone features by stride, each (N, C, h, w) float32: HR view at `TAPS`, LR view at all."""
 
     high: dict[int, Tensor]
     low: dict[int, Tensor]
@@ -41,7 +41,7 @@ def extract(
 
     Images are read one batch at a time, so memory holds features only.
     """
-    high: dict[int, list[Tensor]] = {tap: [] for tap in BACKBONE_TAPS}
+    high: dict[int, list[Tensor]] = {tap: [] for tap in TAPS}
     low: dict[int, list[Tensor]] = {tap: [] for tap in BACKBONE_TAPS}
     for start in range(0, len(indices), _BATCH):
         views = []
@@ -53,17 +53,17 @@ def extract(
             on_image()
         batch = torch.stack(views).contiguous(memory_format=torch.channels_last)
         for store, features in zip((high, low), network.features(batch), strict=True):
-            for tap in BACKBONE_TAPS:
-                store[tap].append(features[tap].contiguous())
+            for tap, kept in store.items():
+                kept.append(features[tap].contiguous())
     return Features(
-        {tap: torch.cat(high[tap]) for tap in BACKBONE_TAPS},
-        {tap: torch.cat(low[tap]) for tap in BACKBONE_TAPS},
+        {tap: torch.cat(kept) for tap, kept in high.items()},
+        {tap: torch.cat(kept) for tap, kept in low.items()},
     )
 
 
 def joined(parts: Sequence[Features]) -> Features:
     """Several sets of features as one."""
     return Features(
-        {tap: torch.cat([part.high[tap] for part in parts]) for tap in BACKBONE_TAPS},
-        {tap: torch.cat([part.low[tap] for part in parts]) for tap in BACKBONE_TAPS},
+        {tap: torch.cat([part.high[tap] for part in parts]) for tap in parts[0].high},
+        {tap: torch.cat([part.low[tap] for part in parts]) for tap in parts[0].low},
     )

@@ -9,6 +9,7 @@ Fixed schedule, last step. One seed fixes everything: split, nuisances, initial 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -19,17 +20,18 @@ from torch import Tensor, nn
 from calibration import closed_form
 from calibration.augmentation import NuisanceSettings
 from calibration.features import Features, extract, joined
+from calibration.whiten import fit_whitening
 from engines.guidance import GuidanceSettings
-from engines.hlgfa import TAPS, Geometry, Hlgfa, Level
+from engines.hlgfa import RELIABILITY_EXPONENT, TAPS, Geometry, Hlgfa, Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from calibration.dataset import Split
 
-Progress = Callable[[str, int, int], None] if TYPE_CHECKING else object
+Progress = Callable[[str, int, int], None]
 """Called with the name of the step, units done and units in all."""
 
 
@@ -38,9 +40,10 @@ class FitSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int = 0
     steps: int = 400
-    batch: int = 16
+    batch: int = 8
     learning_rate: float = 2e-3
     nuisances: bool = True
+    reliability: float = RELIABILITY_EXPONENT
     guidance: GuidanceSettings = GuidanceSettings()
     nuisance: NuisanceSettings = NuisanceSettings()
 
@@ -72,10 +75,9 @@ def fit(
         weights: state dict of the backbone; None reads the installed package.
     """
     torch.manual_seed(settings.seed)
-    network = Hlgfa(geometry, settings.guidance, weights=weights)
-    rng = np.random.default_rng(settings.seed)
+    network = Hlgfa(geometry, settings.guidance, reliability=settings.reliability, weights=weights)
     with torch.no_grad():
-        seen, unseen = _features(network, images, split, settings, rng, progress)
+        seen, unseen = _features(network, images, split, settings, progress)
     for number, tap in enumerate(TAPS):
         level = network.level(tap)
         with torch.no_grad():
@@ -84,7 +86,8 @@ def fit(
             told = _Told(progress, "guidance", number * settings.steps, len(TAPS) * settings.steps)
             train_guidance(level, train, settings, on_step=told)
         with torch.no_grad():
-            _fit_scoring(level, level_data(level, unseen))
+            copies = len(unseen.high[tap]) // len(split.whiten)
+            _fit_scoring(level, level_data(level, unseen), copies=copies)
     return network.eval()
 
 
@@ -144,9 +147,10 @@ def _features(
     images: Sequence[NDArray[np.uint8]],
     split: Split,
     settings: FitSettings,
-    rng: np.random.Generator,
     progress: Progress,
 ) -> tuple[Features, Features]:
+    """Features of the parts that fit the alignment, and of those that it is judged on."""
+    rng = np.random.default_rng(settings.seed)
     copies = [None, settings.nuisance] if settings.nuisances else [None]
     total = (len(split.fit) + len(split.whiten)) * len(copies)
     told = _Told(progress, "features", 0, total)
@@ -168,9 +172,14 @@ def _align(level: Level, features: Features) -> LevelData:
     return data
 
 
-def _fit_scoring(level: Level, data: LevelData) -> None:
+def _fit_scoring(level: Level, data: LevelData, *, copies: int) -> None:
+    """Whitening, reliability and scale from parts that the alignment did not see."""
     residual = torch.cat(
-        [level.residual(h, l) for h, l in zip(data.high.split(16), data.low.split(16), strict=True)]
+        [
+            level.residual(high, low)
+            for high, low in zip(torch.split(data.high, 16), torch.split(data.low, 16), strict=True)
+        ]
     )
-    closed_form.fit_whitening(level.whitening, residual)
+    fit_whitening(level.whitening, residual, copies=copies)
+    level.reliability.inverse_mean.copy_(1.0 / level.reliability.contrast(data.high).mean())
     closed_form.fit_scale(level, residual, data.high)

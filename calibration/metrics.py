@@ -74,8 +74,8 @@ def aupro(
 def _region_weights(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float32], int]:
     """Per pixel one over its region's area, 0 outside; and the number of regions."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    inverse = 1.0 / stats[:, cv2.CC_STAT_AREA].astype(np.float64)
-    inverse[0] = 0.0
+    inverse = 1.0 / np.maximum(stats[:, cv2.CC_STAT_AREA], 1)
+    inverse[0] = 0.0  # the background
     return inverse[labels].astype(np.float32), count - 1
 
 

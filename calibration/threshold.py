@@ -4,8 +4,8 @@ Rules:
 1. Enough parts (rate * (parts + 1) >= 1): an order statistic. With the k-th largest of n scores as threshold
    the true false-reject rate is Beta(k, n + 1 - k) distributed whatever the scores' distribution (David and
    Nagaraja, "Order Statistics", 2003, 2.3), so its mean is k / (n + 1) and its bounds are exact.
-2. Too few parts: no score of the sample is far enough out. The threshold then lies above the largest score, by
-   an exponential fit of the upper tail (Pickands-Balkema-de Haan with shape 0: the tail of a light-tailed
+2. Too few parts: no score of the sample is far enough out. The threshold then lies above the largest score,
+   by an exponential fit of the upper tail (Pickands-Balkema-de Haan with shape 0: the tail of a light-tailed
    maximum). The rate is then an extrapolation, and the record says so; the upper bound stays exact, because a
    threshold above the largest of n scores is exceeded at most as often as that one.
 """
@@ -44,9 +44,7 @@ def parts_needed(rate: float) -> int:
     return math.ceil(1 / rate - 1 - 1e-9)
 
 
-def fit_threshold(
-    scores: NDArray[np.float64], rate: float, *, confidence: float = CONFIDENCE
-) -> Threshold:
+def fit_threshold(scores: NDArray[np.float64], rate: float, *, confidence: float = CONFIDENCE) -> Threshold:
     """Threshold such that good parts at or above it are `rate` of all good parts.
 
     Args:
@@ -71,8 +69,8 @@ def fit_threshold(
     upper = 1 - (1 - confidence) ** (1 / n)
     warning = (
         f"{n} good parts are too few to read off a false-reject rate of {rate:.3g}: it needs "
-        f"{parts_needed(rate)}. The threshold is extrapolated above the largest score by an exponential tail; "
-        f"all that is certain at {confidence:.0%} is a true rate below {upper:.3g}."
+        f"{parts_needed(rate)}. The threshold is extrapolated above the largest score by an exponential "
+        f"tail; all that is certain at {confidence:.0%} is a true rate below {upper:.3g}."
     )
     return Threshold(_above_largest(ordered, rate), 0.0, float(upper), warning)
 
@@ -106,7 +104,7 @@ def _above_largest(ordered: NDArray[np.float64], rate: float) -> float:
     tail's scale (Hill's idea for an exponential tail).
     """
     n = len(ordered)
-    k = max(2, min(n - 1, round(_TAIL_SHARE * n)))
+    k = min(n - 1, max(2, round(_TAIL_SHARE * n)))
     scale = max(float((ordered[:k] - ordered[k]).mean()), abs(float(ordered[0])) * 1e-6, 1e-12)
     from_foot = float(ordered[k]) + scale * math.log((k + 1) / (rate * (n + 1)))
     from_largest = float(ordered[0]) + scale * math.log(1 / (rate * (n + 1)))
@@ -127,8 +125,8 @@ def calibrate(
     threshold = fit_threshold(scores, rate)
     if threshold.value <= 0:
         raise CalibrationError(
-            f"threshold: found {threshold.value:.4g}, expected above 0, the mean pixel of good parts; the parts "
-            "do not look like those of training. Check the folder, or train again."
+            f"threshold: found {threshold.value:.4g}, expected above 0, the mean pixel of good parts; the "
+            "parts do not look like those of training. Check the folder, or train again."
         )
     counts, edges = np.histogram(scores, bins=_BINS)
     created = created or datetime.datetime.now(datetime.timezone.utc)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from typing import TYPE_CHECKING
@@ -38,19 +37,17 @@ def export_onnx(network: Hlgfa) -> bytes:
             verbose=False,
         )
     assert program is not None
-    buffer = io.BytesIO()
-    program.save(buffer, external_data=False)
-    return _stripped(buffer.getvalue())
+    return _stripped(program.model_proto)
 
 
-def _stripped(data: bytes) -> bytes:
+def _stripped(model: ModelProto) -> bytes:
     """Without the exporter's notes: they hold source paths of the machine that exported."""
     import onnx
 
-    model: ModelProto = onnx.load_from_string(data)
     graph = model.graph
     model.doc_string = graph.doc_string = ""
-    for item in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+    values = (*graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    for item in (model, graph, *graph.node, *values):
         item.doc_string = ""
         del item.metadata_props[:]
     onnx.checker.check_model(model)

@@ -27,7 +27,7 @@ class GuidanceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StructurePrior(nn.Module):
-    """Stable layout of the part: pooled HR features, narrowed, then depthwise convolutions of several sizes."""
+    """Stable layout of the part: pooled HR features, narrowed, then depthwise convolutions of many sizes."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 Zhou, Gao, Du, Zheng, "HLGFA: High-Low Resolution Guided Feature Alignment for Unsupervised Anomaly
 Detection", arXiv 2602.09524 (2026). From the paper: two views, one frozen shared backbone, structure and
 detail prior, conditional modulation, gated residual correction, reliability weight. Ours: closed-form
-alignment below the guidance, whitening of its residual, and every size (docs/decisions/0010).
+alignment below the guidance, whitening of its residual, and every size (docs/decisions/0012).
 
 The parts that hold what was learned are filled by `calibration.fit`; as constructed they are neutral.
 """
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TAPS = (8, 16)
-"""Strides of the HR features that are aligned; each needs the LR features of its own and of half its stride."""
+"""Strides of the HR features that are aligned; each needs LR features of its own and half its stride."""
 BACKBONE_TAPS = (4, 8, 16)
 SIZE_STEP_PX = 64
 """HR sizes are multiples of this: then strides, half views and quarter-size priors all divide evenly."""
 MAP_STRIDE = 4
 SMOOTHING_SIGMA = 1.0
 """Gaussian over the anomaly map, in map pixels (4 HR pixels), as PatchCore and PaDiM do at full size."""
+
+RELIABILITY_EXPONENT = 0.2
+"""Image AUROC of screw 0.940, 0.953, 0.954 at 0, 0.15, 0.25; pixel AUROC 0.990, 0.989, 0.989."""
 
 
 class Geometry(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +111,9 @@ class Level(nn.Module):
     offset: Tensor
     gain: Tensor
 
-    def __init__(self, tap: int, geometry: Geometry, settings: GuidanceSettings) -> None:
+    def __init__(
+        self, tap: int, geometry: Geometry, settings: GuidanceSettings, *, reliability: float
+    ) -> None:
         super().__init__()
         self.tap, self.shape = tap, geometry.level_shape(tap)
         self.channels = TAP_CHANNELS[tap]
@@ -118,7 +123,7 @@ class Level(nn.Module):
         self.register_buffer("ridge", torch.zeros(self.channels, fine + self.channels, 3, 3))
         self.guidance = Guidance(fine + self.channels, self.channels, settings) if settings.enabled else None
         self.whitening = Whitening(self.channels)
-        self.reliability = Reliability(self.channels)
+        self.reliability = Reliability(reliability)
         self.register_buffer("offset", torch.zeros(1))
         self.register_buffer("gain", torch.ones(1))
 
@@ -154,20 +159,30 @@ class Level(nn.Module):
 
 
 class Hlgfa(nn.Module):
-    """The whole network of one model, in evaluation mode."""
+    """The whole network of one model, in evaluation mode.
+
+    Args:
+        geometry: fixed sizes.
+        settings: which parts of the guidance exist.
+        reliability: exponent of the reliability weight; 0 leaves it away.
+        weights: state dict of the backbone; None reads the installed package.
+    """
 
     def __init__(
         self,
         geometry: Geometry,
         settings: GuidanceSettings,
         *,
+        reliability: float = RELIABILITY_EXPONENT,
         weights: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.geometry = geometry
         self.views = Views(geometry)
         self.backbone = EfficientNetLite0(BACKBONE_TAPS, channels=geometry.channels, weights=weights)
-        self.levels = nn.ModuleDict({str(tap): Level(tap, geometry, settings) for tap in TAPS})
+        self.levels = nn.ModuleDict(
+            {str(tap): Level(tap, geometry, settings, reliability=reliability) for tap in TAPS}
+        )
         self.smoothing = Smoothing(SMOOTHING_SIGMA)
         self.eval()
 

@@ -23,8 +23,8 @@ Pixels = Annotated[int, Meta(ge=1, le=65_536)]
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Provenance of one model.
 
-    `input_*` is the raw camera image, `hr_*` and `lr_*` the two views, `map_*` the anomaly map. `taps` are the
-    strides whose features are compared. `data_sha256` is the hash over names and contents of the good parts.
+    `input_*` is the raw camera image, `hr_*` and `lr_*` the two views, `map_*` the anomaly map. `taps` are
+    the strides whose features are compared. `data_sha256` is the hash over names and contents of the parts.
     """
 
     schema: str = SCHEMA

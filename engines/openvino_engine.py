@@ -43,8 +43,8 @@ class OpenVinoEngine:
         if self._request is None:
             raise EngineError(f"engine {self._info.model_id}: is closed. Open it again before infer.")
         check_image(image, self._shape)
-        # The request's own input buffer: frames lie in memory that is mapped read-only, which OpenVINO refuses
-        # to share. The copy of 512x512 pixels takes 20 us.
+        # The request's own input buffer: frames lie in memory that is mapped read-only, which OpenVINO
+        # refuses to share. The copy of 512x512 pixels takes 20 us.
         self._request.get_input_tensor().data[...] = image
         try:
             self._request.infer()

@@ -1,4 +1,10 @@
-"""Structure-based reliability weight: less where the part's structure makes good parts respond strongly."""
+"""Structure-based reliability weight: less where the part has no structure to align, more where it has.
+
+The paper says what the weight is for (spurious responses in structurally unstable regions), not how it is
+made. Ours, by trial: the contrast of the pooled HR features. Dividing by what good parts respond on such a
+structure, the obvious reading, lost 3 to 10 points on parts that turn, since a defect is itself an unusual
+structure (docs/decisions/0012).
+"""
 
 from __future__ import annotations
 
@@ -8,28 +14,32 @@ from torch import Tensor, nn
 
 from engines.guidance import STRUCTURE_POOL
 
-LIMIT = 1.0
-"""Natural logarithm of the greatest change: a weight lies in 1/e .. e, so no defect is silenced by it."""
+RANGE = (0.1, 10.0)
+"""Contrast over its mean on good parts is held in this range, so no place is ever silenced."""
 
 
 class Reliability(nn.Module):
-    """Inverse of the distance that good parts have on such a structure (ours; the paper's form is unknown).
+    """Weight (contrast / mean contrast of good parts) ** exponent; 1 everywhere for the exponent 0."""
 
-    The logarithm of the distance is predicted linearly from the pooled HR features, at a quarter of the
-    resolution, where a small defect has been averaged away.
-    """
+    inverse_mean: Tensor
 
-    weight: Tensor
-
-    def __init__(self, channels: int) -> None:
+    def __init__(self, exponent: float) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.zeros(1, channels, 1, 1))
+        self.exponent = exponent
+        self.register_buffer("inverse_mean", torch.ones(1))
 
-    def expected(self, high: Tensor) -> Tensor:
-        """Standardised HR features (N, C, h, w) -> log distance over its mean, (N, 1, h, w)."""
-        coarse = F.conv2d(F.avg_pool2d(high, STRUCTURE_POOL), self.weight)
-        return F.interpolate(coarse, size=high.shape[-2:], mode="bilinear").clamp(-LIMIT, LIMIT)
+    def contrast(self, high: Tensor) -> Tensor:
+        """Standardised HR features (N, C, h, w) -> root mean square of their gradient, (N, 1, h, w)."""
+        coarse = F.avg_pool2d(high, STRUCTURE_POOL)
+        x = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
+        across = x[:, :, 1:-1, 2:] - x[:, :, 1:-1, :-2]
+        down = x[:, :, 2:, 1:-1] - x[:, :, :-2, 1:-1]
+        contrast = torch.sqrt((across * across + down * down).mean(dim=1, keepdim=True) + 1e-6)
+        return F.interpolate(contrast, size=high.shape[-2:], mode="bilinear")
 
     def forward(self, distance: Tensor, high: Tensor) -> Tensor:
         """Weighted distance (N, 1, h, w)."""
-        return distance * torch.exp(-self.expected(high))
+        if self.exponent == 0:
+            return distance
+        relative = (self.contrast(high) * self.inverse_mean).clamp(*RANGE)
+        return distance * torch.exp(self.exponent * torch.log(relative))

@@ -109,7 +109,7 @@ class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
     exposure_us: PositiveFloat | None = None
     gain_db: Annotated[float, Meta(ge=0, le=100)] | None = None
     rate_hz: PositiveFloat | None = None
-    features: dict[str, bool | int | float | str] = {}  # noqa: RUF012 - msgspec copies it
+    features: dict[str, bool | int | float | str] = {}
 
 
 CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig]  # noqa: UP007 - msgspec

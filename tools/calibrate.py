@@ -1,4 +1,4 @@
-"""`hlgfa calibrate`: the threshold for a stated false-reject rate, from good parts that training did not see."""
+"""`hlgfa calibrate`: the threshold for a stated false-reject rate, from unseen good parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def calibrate(
     good: Annotated[
         Path | None, typer.Option(help="More good parts; default: those that training held out.")
     ] = None,
-    false_reject_rate: Annotated[float, typer.Option(help="Share of good parts that may be rejected.")] = 0.01,
+    false_reject_rate: Annotated[
+        float, typer.Option(help="Share of good parts that may be rejected.")
+    ] = 0.01,
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino; used with --good.")] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
@@ -68,7 +70,9 @@ def _scores(
     found = good_parts(good)
     unseen = [path for path in found if file_hash(path) not in parts.seen]
     if not unseen:
-        raise CalibrationError(f"{good}: training saw all {len(found)} parts; expected parts that it did not see.")
+        raise CalibrationError(
+            f"{good}: training saw all {len(found)} parts; expected parts that it did not see."
+        )
     if len(unseen) < len(found):
         typer.echo(f"{good}: left out {len(found) - len(unseen)} of {len(found)} parts, training saw them.")
     images = ImageFiles(

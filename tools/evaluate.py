@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engines.manifest import Manifest
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0917 - options of a command
     model: Annotated[Path, typer.Option(help="Model folder with its calibration.")],
     data: Annotated[Path, typer.Option(help="MVTec AD layout: test/good, test/KIND, ground_truth/KIND.")],
     json: Annotated[Path | None, typer.Option(help="Where to write the figures.")] = None,
@@ -47,7 +47,11 @@ def evaluate(
 
 
 def _score(
-    engine: Engine, manifest: Manifest, calibration: Calibration, found: list[LabelledPart], heatmaps: Path | None
+    engine: Engine,
+    manifest: Manifest,
+    calibration: Calibration,
+    found: list[LabelledPart],
+    heatmaps: Path | None,
 ) -> list[Scored]:
     from rich.console import Console
     from rich.progress import track
@@ -110,7 +114,9 @@ def _say(total: Metrics, kinds: dict[str, Metrics]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("kind", "parts", "image AUROC", "pixel AUROC", "AUPRO", "F1", "false rejects", "misses", "ms")
+    table = Table(
+        "kind", "parts", "image AUROC", "pixel AUROC", "AUPRO", "F1", "false rejects", "misses", "ms"
+    )
     for kind, m in [*kinds.items(), ("all", total)]:
         areas = ["-" if v is None else f"{v:.4f}" for v in (m.image_auroc, m.pixel_auroc, m.aupro)]
         rates = [f"{m.f1:.3f}", f"{m.false_reject_rate:.1%}", f"{m.miss_rate:.1%}", f"{m.ms_per_image:.1f}"]

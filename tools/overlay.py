@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cv2.typing import MatLike
     from numpy.typing import NDArray
 
     from calibration.record import Calibration
@@ -38,18 +39,19 @@ def save_overlay(
     size = _shown_size(image.shape)
     rgb = cv2.resize(image if image.ndim == 3 else np.repeat(image[..., None], 3, 2), size)
     values = cv2.resize(anomaly_map, size, interpolation=cv2.INTER_LINEAR)
+    truth = None if mask is None else cv2.resize(mask.astype(np.uint8), size) > 0
     heat = np.clip(values * calibration.heatmap_scale + calibration.heatmap_offset, 0, 255).astype(np.uint8)
     colour = cv2.cvtColor(cv2.applyColorMap(heat, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     right = cv2.addWeighted(rgb, 0.5, colour, 0.5, 0)
     for panel in (rgb, right):
-        _outline(panel, values >= calibration.map_threshold, FAIL_RGB)
-        if mask is not None:
-            _outline(panel, cv2.resize(mask.astype(np.uint8), size) > 0, TRUTH_RGB)
+        _outline(panel, np.asarray(values >= calibration.map_threshold), FAIL_RGB)
+        if truth is not None:
+            _outline(panel, np.asarray(truth), TRUTH_RGB)
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), cv2.cvtColor(np.hstack([rgb, right]), cv2.COLOR_RGB2BGR))
 
 
-def _outline(panel: NDArray[np.uint8], region: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+def _outline(panel: MatLike, region: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
     contours, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(panel, contours, -1, colour, 1)
 

@@ -105,15 +105,16 @@ class PylonFeatures:
         node = self._writable(name)
         if node is None:
             raise CameraError(
-                f"Pylon camera {self._name}: features: found {name!r}, which this device lacks or has locked. "
-                "Remove it, or move it behind the feature that unlocks it."
+                f"Pylon camera {self._name}: features: found {name!r}, which this device lacks or has "
+                "locked. Remove it, or move it behind the feature that unlocks it."
             )
         try:
             node.Value = value
         except (self._genicam.GenericException, TypeError) as error:
             reason = str(error).partition(" : ")[0]
             raise CameraError(
-                f"Pylon camera {self._name}: features.{name}: found {value!r}, which the device refuses: {reason}"
+                f"Pylon camera {self._name}: features.{name}: found {value!r}, which the device refuses: "
+                f"{reason}"
             ) from error
 
     def set_rate(self, rate_hz: float | None, source: str) -> None:

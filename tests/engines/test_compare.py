@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from support.tiny_model import make_model
 
 from engines.compare import Comparison, compare
 from engines.engine import EngineInfo, EngineOutput
 from engines.load import open_engine
+from support.tiny_model import make_model
 
 
 class Bent:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import yaml
+
 from support.lines import folder_camera, make_raw_config, paint_parts
 
 LIMIT_BYTES = 50_000

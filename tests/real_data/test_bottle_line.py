@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,35 +12,10 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.config import parse_config
 from pipeline.messages import HeatmapHeader
+from support.bottle import BOTTLE, needs_bottle
 from support.lines import Line, make_raw_config, running
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("HLGFA_DATA", ROOT.parent / "shared" / "data"))
-BOTTLE = DATA / "mvtec_ad" / "bottle"
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not BOTTLE.is_dir(),
-        reason=f"REAL PARTS MISSING: no {BOTTLE}; the line was NOT tested on real parts. Set HLGFA_DATA.",
-    ),
-]
-
-
-def hlgfa(*arguments: object) -> None:
-    command = [sys.executable, "-m", "tools.cli", *(str(argument) for argument in arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "bottle"
-    hlgfa("train", "--data", BOTTLE, "--out", folder)
-    hlgfa("calibrate", "--model", folder)
-    return folder
+pytestmark = needs_bottle
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +54,7 @@ def check(line: Line, names: list[str]) -> None:
         assert anomaly_map.shape == maps[result.result_id].header.shape
 
 
-def test_a_folder_camera_over_the_test_images(tmp_path: Path, model: Path, parts: Path) -> None:
+def test_a_folder_camera_over_the_test_images(tmp_path: Path, bottle_model: Path, parts: Path) -> None:
     camera = {
         "kind": "folder",
         "pixel_format": "RGB8",
@@ -90,14 +62,14 @@ def test_a_folder_camera_over_the_test_images(tmp_path: Path, model: Path, parts
         "directory": str(parts),
         "rate_hz": 8,
     }
-    line = monitor(tmp_path, model, camera)
+    line = monitor(tmp_path, bottle_model, camera)
     names = sorted(path.name for path in parts.iterdir())
     assert [result.frame and result.frame.source for result in line.results] == names
     check(line, names)
 
 
 def test_the_pylon_emulator_over_the_test_images(
-    tmp_path: Path, model: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bottle_model: Path, parts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if find_spec("pypylon") is None:  # never imported here: the emulator must be asked for first
         pytest.skip("pypylon is not installed")
@@ -115,6 +87,6 @@ def test_the_pylon_emulator_over_the_test_images(
             "ImageFilename": str(parts),
         },
     }
-    line = monitor(tmp_path, model, camera, stop_after=len(names))
+    line = monitor(tmp_path, bottle_model, camera, stop_after=len(names))
     assert [result.trigger_source for result in line.results] == ["software"] * len(names)
     check(line, names)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.tiny_model import make_model
 
 from engines.manifest import load_manifest
+from support.tiny_model import make_model
 
 
 def build_engine(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from support.lines import folder_camera, make_raw_config, paint_parts
 
 

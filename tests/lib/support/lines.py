@@ -1,4 +1,4 @@
-"""Whole lines for tests: parts as image files, a tiny model, a running station, a subscriber that collects."""
+"""Whole lines for tests: parts as image files, a tiny model, a running station, a subscriber."""
 
 from __future__ import annotations
 

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from calibration.augmentation import NuisanceSettings, inject
+
+OFF = NuisanceSettings(points_share=0, stripes=0, hairs=0)
+IMAGE = np.full((3, 64, 80), 128.0, np.float32)
+
+
+def _changed(settings: NuisanceSettings, seed: int = 3) -> np.ndarray:
+    return inject(IMAGE, settings, np.random.default_rng(seed)) - IMAGE
+
+
+def test_nothing_injected_changes_nothing() -> None:
+    assert not _changed(OFF).any()
+
+
+def test_the_same_seed_injects_the_same_and_leaves_the_image_alone() -> None:
+    settings = NuisanceSettings()
+    np.testing.assert_array_equal(_changed(settings, 1), _changed(settings, 1))
+    assert (IMAGE == 128).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        (NuisanceSettings(points_share=0.01, stripes=0, hairs=0), 0.03),
+        (NuisanceSettings(points_share=0, stripes=1, hairs=0), 3 / 64),
+        (NuisanceSettings(points_share=0, stripes=0, hairs=1), 0.05),
+    ],
+    ids=["points", "stripes", "hairs"],
+)
+def test_each_nuisance_is_sparse_and_equal_in_all_channels(settings: NuisanceSettings, most: float) -> None:
+    changes = [_changed(settings, seed) for seed in range(20)]
+    assert any(change.any() for change in changes)
+    for change in changes:
+        assert (change[0] != 0).mean() <= most
+        np.testing.assert_array_equal(change[0], change[2])
+
+
+def test_values_stay_in_range() -> None:
+    strong = NuisanceSettings(points_share=0.5, point_levels=255)
+    for level in (0.0, 255.0):
+        found = inject(np.full((1, 32, 32), level, np.float32), strong, np.random.default_rng(0))
+        assert 0 <= found.min() <= found.max() <= 255

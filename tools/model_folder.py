@@ -1,0 +1,142 @@
+"""A model folder: made beside its place, filled by training, and moved there only when it is whole."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import torch
+
+from calibration.dataset import ImageFiles, Split, data_hash, file_hash
+from calibration.fit import FitSettings, Progress, fit
+from calibration.parts import FILE_NAME, HeldOutPart, Part, Parts, save_parts
+from calibration.record import CalibrationError
+from engines.backbone import BACKBONE
+from engines.engine import Engine
+from engines.export import export_onnx
+from engines.hlgfa import TAPS, Geometry
+from engines.load import open_engine
+from engines.manifest import FILE_NAME as MANIFEST_NAME
+from engines.manifest import ONNX_NAME, Manifest, save_manifest
+
+_PACKAGES = ("hlgfa-line", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+class TrainingData(NamedTuple):
+    """Good parts of one training: `names` are below the data folder, `hashes` are of the files' bytes."""
+
+    images: ImageFiles
+    split: Split
+    names: list[str]
+    hashes: list[str]
+
+    @classmethod
+    def read(cls, folder: Path, images: ImageFiles, split: Split) -> TrainingData:
+        """Hash every file; paths above `folder` are not kept."""
+        names = [path.relative_to(folder).as_posix() for path in images.paths]
+        return cls(images, split, names, [file_hash(path) for path in images.paths])
+
+
+@contextmanager
+def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
+    """A hidden folder beside `out` that takes its name only when the block has ended well.
+
+    Raises:
+        CalibrationError: `out` exists and may not be replaced.
+    """
+    if out.exists() and not force:
+        raise CalibrationError(f"{out}: exists. Choose another --out, or add --force to replace it.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_model(
+    folder: Path,
+    data: TrainingData,
+    geometry: Geometry,
+    settings: FitSettings,
+    *,
+    name: str,
+    threads: int,
+    progress: Progress,
+) -> Parts:
+    """Fit, export and score the held-out parts; writes everything of the folder but its calibration."""
+    torch.set_num_threads(threads)
+    network = fit(data.images, data.split, geometry, settings, progress=progress)
+    progress("export", 0, 1)
+    onnx = export_onnx(network)
+    (folder / ONNX_NAME).write_bytes(onnx)
+    manifest = _manifest(onnx, data, geometry, settings, name=name, threads=threads)
+    save_manifest(manifest, folder / MANIFEST_NAME)
+    progress("export", 1, 1)
+    with open_engine(folder, runtime="onnxruntime", threads=threads) as engine:
+        parts = _parts(engine, data, progress)
+    save_parts(parts, folder / FILE_NAME)
+    return parts
+
+
+def _parts(engine: Engine, data: TrainingData, progress: Progress) -> Parts:
+    held = []
+    for done, index in enumerate(data.split.hold_out, 1):
+        score = engine.infer(data.images[index]).score
+        held.append(HeldOutPart(data.names[index], data.hashes[index], score))
+        progress("hold-out", done, len(data.split.hold_out))
+    return Parts(
+        model_sha256=engine.info.model_sha256,
+        fit=[Part(data.names[i], data.hashes[i]) for i in data.split.fit],
+        whiten=[Part(data.names[i], data.hashes[i]) for i in data.split.whiten],
+        hold_out=held,
+    )
+
+
+def _manifest(
+    onnx: bytes, data: TrainingData, geometry: Geometry, settings: FitSettings, *, name: str, threads: int
+) -> Manifest:
+    digest = hashlib.sha256(onnx).hexdigest()
+    return Manifest(
+        model_id=f"{name}-{digest[:8]}",
+        model_sha256=digest,
+        backbone=BACKBONE,
+        taps=list(TAPS),
+        input_height_px=geometry.input_px[0],
+        input_width_px=geometry.input_px[1],
+        channels=3 if geometry.channels == 3 else 1,
+        hr_height_px=geometry.hr_px[0],
+        hr_width_px=geometry.hr_px[1],
+        lr_height_px=geometry.lr_px[0],
+        lr_width_px=geometry.lr_px[1],
+        map_height=geometry.map_shape[0],
+        map_width=geometry.map_shape[1],
+        data_sha256=data_hash(data.names, data.hashes),
+        data_parts=len(data.images),
+        seed=settings.seed,
+        training={**_flat(settings), "threads": threads, "input_resampled": data.images.resample},
+        versions={package: version(package) for package in _PACKAGES},
+        created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def _flat(settings: FitSettings) -> dict[str, bool | int | float | str]:
+    """Settings as one level of keys: `guidance.hidden` and so on."""
+    flat: dict[str, bool | int | float | str] = {}
+    for key, value in msgspec.to_builtins(settings).items():
+        flat |= (
+            {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
+        )
+    return flat
