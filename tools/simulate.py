@@ -19,6 +19,9 @@ def simulate(
     train: Annotated[int, typer.Option(min=1, help="Good parts to train on.")] = 240,
     test: Annotated[int, typer.Option(min=0, help="Good parts to test on, and as many bad ones.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the parts; each has its own sequence.")] = 1000,
+    every: Annotated[
+        int, typer.Option(min=1, help="Take every n-th part that passes: the lamp drifts over hundreds.")
+    ] = 7,
     size: Annotated[int, typer.Option(min=64, max=4096, help="Width and height in pixels.")] = 512,
 ) -> None:
     """Write simulated parts in the layout of MVTec AD: train/good, test/<kind>, ground_truth/<kind>."""
@@ -28,13 +31,15 @@ def simulate(
 
     if out.exists():
         raise ConfigError(f"--out: found {out}, expected a directory that does not exist yet.")
-    parts = _parts(train=train, test=test, seed=seed, size=size)
+    parts = _parts(train=train, test=test, seed=seed, every=every, size=size)
     for folder, number, part in track(parts, "rendering", total=train + 2 * test, transient=True):
         _write(out, folder, number, part)
     print(f"{out}: {train} good parts to train on, {test} good and {test} defective ones to test on")
 
 
-def _parts(*, train: int, test: int, seed: int, size: int) -> Iterator[tuple[str, int, RenderedPart]]:
+def _parts(
+    *, train: int, test: int, seed: int, every: int, size: int
+) -> Iterator[tuple[str, int, RenderedPart]]:
     """Folder, running number and part; three seeds, so that no part is in two places."""
     from pipeline.cameras.part import render_part
 
@@ -44,7 +49,7 @@ def _parts(*, train: int, test: int, seed: int, size: int) -> Iterator[tuple[str
         for index in range(count):
             part = render_part(
                 seed + offset,
-                index,
+                index * every,
                 width_px=size,
                 height_px=size,
                 pixel_format=pixel_format,
