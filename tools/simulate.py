@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def simulate(
     out: Annotated[Path, typer.Option(help="New directory for the data set.")],
+    *,
     train: Annotated[int, typer.Option(min=1, help="Good parts to train on.")] = 240,
     test: Annotated[int, typer.Option(min=0, help="Good parts to test on, and as many bad ones.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the parts; each has its own sequence.")] = 1000,
