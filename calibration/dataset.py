@@ -186,11 +186,6 @@ def split_parts(count: int, *, seed: int, hold_out: float = 0.2, whiten: float =
     return Split(fit=fit, whiten=white, hold_out=held)
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def data_hash(names: Sequence[str], hashes: Sequence[str]) -> str:
     """One hash over the names and contents of a set of files, in the order given."""
     digest = hashlib.sha256()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from calibration.record import CalibrationError
+from engines.records import write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,10 +47,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def save_parts(parts: Parts, path: Path) -> None:
-    """Write the record as indented JSON; a reader never sees half of it."""
-    half = path.with_suffix(".part")
-    half.write_bytes(msgspec.json.format(msgspec.json.encode(parts), indent=1) + b"\n")
-    half.replace(path)
+    """Write the record; a reader never sees half of it."""
+    write_record(parts, path)
 
 
 def load_parts(path: Path, *, model_sha256: str) -> Parts:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from msgspec import Meta
+
+from engines.records import write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,10 +54,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
-    """Write the record as indented JSON; a reader never sees half of it."""
-    part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(calibration), indent=2) + b"\n")
-    part.replace(path)
+    """Write the record; a reader never sees half of it."""
+    write_record(calibration, path)
 
 
 def load_calibration(path: Path, *, model_sha256: str) -> Calibration:
@@ -80,8 +79,3 @@ def load_calibration(path: Path, *, model_sha256: str) -> Calibration:
             f"{model_sha256[:12]}. {do}"
         )
     return calibration
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -14,6 +14,7 @@ import msgspec
 from engines.compare import Comparison, compare
 from engines.engine import EngineError, EngineInfo
 from engines.load import Runtime, open_engine
+from engines.records import write_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +71,5 @@ def build(
     )
     directory = model_dir / "engines" / f"{target}-{info.precision}"
     directory.mkdir(parents=True, exist_ok=True)
-    part = directory / "certificate.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n")
-    part.replace(directory / CERTIFICATE)
+    write_record(certificate, directory / CERTIFICATE)
     return certificate

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from engines.engine import EngineError, EngineInfo
+from engines.records import write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,10 +57,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def save_manifest(manifest: Manifest, path: Path) -> None:
-    """Write the manifest as indented JSON; a reader never sees half of it."""
-    part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-    part.replace(path)
+    """Write the record; a reader never sees half of it."""
+    write_record(manifest, path)
 
 
 def load_manifest(model_dir: Path) -> Manifest:

@@ -64,7 +64,7 @@ class Child:
         self.socket.bind(self.endpoint)
         self.lives += 1
         self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module], stdin=subprocess.PIPE, pass_fds=fds, start_new_session=False
+            [sys.executable, "-m", self._module], stdin=subprocess.PIPE, pass_fds=fds
         )
         self.pidfd = os.pidfd_open(self._process.pid)
         assert self._process.stdin is not None

@@ -10,9 +10,10 @@ import cv2
 import msgspec
 import numpy as np
 
-from calibration.record import FILE_NAME, CalibrationError, file_sha256, load_calibration
+from calibration.record import FILE_NAME, CalibrationError, load_calibration
 from engines.engine import EngineError
 from engines.load import open_engine
+from engines.records import file_sha256
 from pipeline.heatmaps import pack_heatmap
 from pipeline.internal import (
     EngineReady,

@@ -72,8 +72,9 @@ def _print_agreement(console: Console, audit: Audit) -> None:
         return
     caught, defects, false_rejects, good = agreement
     table = Table(title="agreement with the simulator's truth", title_justify="left")
-    for column, justify in (("part", "left"), ("parts", "right"), ("called anomalous", "right")):
-        table.add_column(column, justify="right" if justify == "right" else "left")
+    table.add_column("part")
+    for column in ("parts", "called anomalous"):
+        table.add_column(column, justify="right")
     for kind in sorted({kind for kind, _ in audit.truth}):
         failed, passed = audit.truth[kind, True], audit.truth[kind, False]
         table.add_row(kind, str(failed + passed), f"{failed}  ({failed / (failed + passed):.1%})")

@@ -63,12 +63,13 @@ def _scores(
     from rich.console import Console
     from rich.progress import track
 
-    from calibration.dataset import ImageFiles, file_hash, good_parts
+    from calibration.dataset import ImageFiles, good_parts
     from calibration.record import CalibrationError
     from engines.load import open_engine
+    from engines.records import file_sha256
 
     found = good_parts(good)
-    unseen = [path for path in found if file_hash(path) not in parts.seen]
+    unseen = [path for path in found if file_sha256(path) not in parts.seen]
     if not unseen:
         raise CalibrationError(
             f"{good}: training saw all {len(found)} parts; expected parts that it did not see."

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 import torch
 
-from calibration.dataset import ImageFiles, Split, data_hash, file_hash
+from calibration.dataset import ImageFiles, Split, data_hash
 from calibration.fit import FitSettings, Progress, fit
 from calibration.parts import FILE_NAME, HeldOutPart, Part, Parts, save_parts
 from calibration.record import CalibrationError
@@ -26,6 +26,7 @@ from engines.hlgfa import TAPS, Geometry
 from engines.load import open_engine
 from engines.manifest import FILE_NAME as MANIFEST_NAME
 from engines.manifest import ONNX_NAME, Manifest, save_manifest
+from engines.records import file_sha256
 
 _PACKAGES = ("hlgfa-line", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -42,7 +43,7 @@ class TrainingData(NamedTuple):
     def read(cls, folder: Path, images: ImageFiles, split: Split) -> TrainingData:
         """Hash every file; paths above `folder` are not kept."""
         names = [path.relative_to(folder).as_posix() for path in images.paths]
-        return cls(images, split, names, [file_hash(path) for path in images.paths])
+        return cls(images, split, names, [file_sha256(path) for path in images.paths])
 
 
 @contextmanager

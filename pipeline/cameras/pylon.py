@@ -15,7 +15,6 @@ from pipeline.frame import Frame, FrameHeader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import TracebackType
 
     from numpy.typing import NDArray
     from typing_extensions import Self
@@ -131,12 +130,7 @@ class PylonCamera:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def _open(self, configure: Callable[[Any], None] | None) -> CameraInfo:
