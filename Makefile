@@ -28,7 +28,7 @@ $(VENV)/.run-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 	@echo "Installing the test dependencies into $(VENV) ..."
-	@$(PIP_INSTALL) --editable '.[train,pylon,dev]'
+	@$(PIP_INSTALL) --editable '.[train,backbones,timm,pylon,dev]'
 	@touch $@ $(VENV)/.run-installed
 
 test: hooks unit

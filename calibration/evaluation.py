@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -10,6 +11,7 @@ import numpy as np
 
 from calibration.dataset import GOOD
 from calibration.metrics import aupro, auroc, f1_at
+from calibration.record import CalibrationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,13 +20,17 @@ if TYPE_CHECKING:
 
 
 class Scored(NamedTuple):
-    """One test part: `anomaly_map` float32 and `mask` bool have the same (height, width)."""
+    """One test part: `anomaly_map` float32 and `mask` bool have the same (height, width).
+
+    `outside`: all of its defect lies outside the region of interest.
+    """
 
     kind: str
     score: float
     anomaly_map: NDArray[np.float32]
     mask: NDArray[np.bool_] | None
     infer_ms: float
+    outside: bool = False
 
 
 class Metrics(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,20 +46,30 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     ms_per_image: float
 
 
-def measure(parts: Sequence[Scored], threshold: float) -> Metrics:
-    """Metrics of good and defective parts together, at a threshold."""
+def measure(
+    parts: Sequence[Scored], threshold: float, *, inspected: NDArray[np.bool_] | None = None
+) -> Metrics:
+    """Metrics of good and defective parts together, at a threshold.
+
+    `inspected` has the maps' (height, width): pixels outside it count in no pixel metric. None: all count.
+    """
     scores = np.array([part.score for part in parts], np.float64)
     defect = np.array([part.kind != GOOD for part in parts])
     rejected = scores >= threshold
     masked = [part for part in parts if part.mask is not None]
     masks = [part.mask for part in masked if part.mask is not None]
     maps = [part.anomaly_map for part in masked]
-    pixel_auroc = auroc(np.stack(maps), np.stack(masks)) if masked else float("nan")
+    area = True if inspected is None else inspected
+    pixel_auroc = (
+        auroc(np.stack([m[area] for m in maps]), np.stack([m[area] for m in masks]))
+        if masked
+        else float("nan")
+    )
     return Metrics(
         parts=len(parts),
         image_auroc=_defined(auroc(scores, defect)),
         pixel_auroc=_defined(pixel_auroc),
-        aupro=_defined(aupro(maps, masks) if masked else float("nan")),
+        aupro=_defined(aupro(maps, masks, inspected=inspected) if masked else float("nan")),
         f1=f1_at(scores, defect, threshold),
         false_reject_rate=float(rejected[~defect].mean()),
         miss_rate=float((~rejected[defect]).mean()),
@@ -61,10 +77,33 @@ def measure(parts: Sequence[Scored], threshold: float) -> Metrics:
     )
 
 
-def measure_kinds(parts: Sequence[Scored], threshold: float) -> dict[str, Metrics]:
-    """Per defect kind: its parts against all good parts."""
+def without_outside(parts: Sequence[Scored]) -> tuple[list[Scored], dict[str, int]]:
+    """Parts whose defect touches the region of interest, or that are good; and how many others, by kind.
+
+    A part whose defect lies wholly outside is neither good, for it has a defect, nor to be found.
+
+    Raises:
+        CalibrationError: no defective part is left.
+    """
+    kept = [part for part in parts if not part.outside]
+    left_out = Counter(part.kind for part in parts if part.outside)
+    if all(part.kind == GOOD for part in kept):
+        raise CalibrationError(
+            f"region of interest: found all {left_out.total()} defects outside, expected one inside: "
+            "there is nothing to measure. Check the region, or evaluate on other parts."
+        )
+    return kept, dict(sorted(left_out.items()))
+
+
+def measure_kinds(
+    parts: Sequence[Scored], threshold: float, *, inspected: NDArray[np.bool_] | None = None
+) -> dict[str, Metrics]:
+    """Per defect kind: its parts against all good parts; `inspected` as for `measure`."""
     kinds = sorted({part.kind for part in parts} - {GOOD})
-    return {kind: measure([p for p in parts if p.kind in {GOOD, kind}], threshold) for kind in kinds}
+    return {
+        kind: measure([p for p in parts if p.kind in {GOOD, kind}], threshold, inspected=inspected)
+        for kind in kinds
+    }
 
 
 def scaled_map(anomaly_map: NDArray[np.float32], size_px: tuple[int, int]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # Pillow's modes that are ours as they are stored; everything else would need a conversion, which is refused.
 _CHANNELS = {"L": 1, "RGB": 3}
 # What Pillow's readers raise for files that are cut off or damaged.
-_DAMAGED = (
+DAMAGED = (
     OSError,
     SyntaxError,
     ValueError,
@@ -55,11 +55,11 @@ def decode_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
-            stored = _stored_mode(image)  # only before the load
+            stored = stored_mode(image)  # only before the load
             image.load()  # before the kind is judged: a cut header can make it look like another one
             _channels(path, stored)
             return np.asarray(image, dtype=np.uint8)
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise _unreadable(path, error) from error
 
 
@@ -71,8 +71,8 @@ def image_format(path: Path) -> tuple[int, int, int]:
     """
     try:
         with Image.open(path) as image:
-            return image.height, image.width, _channels(path, _stored_mode(image))
-    except _DAMAGED as error:
+            return image.height, image.width, _channels(path, stored_mode(image))
+    except DAMAGED as error:
         raise _unreadable(path, error) from error
 
 
@@ -85,7 +85,7 @@ def _channels(path: Path, stored: str) -> int:
     return _CHANNELS[stored]
 
 
-def _stored_mode(image: Image.Image) -> str:
+def stored_mode(image: Image.Image) -> str:
     """The mode as stored: Pillow reads 16-bit RGB as 8-bit without a word, only the raw mode tells."""
     for tile in getattr(image, "tile", ()):
         raw_mode = tile[3][0] if isinstance(tile[3], tuple) and tile[3] else tile[3]

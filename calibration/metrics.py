@@ -45,24 +45,30 @@ def f1_at(scores: NDArray[np.floating], positive: NDArray[np.bool_], threshold: 
 
 
 def aupro(
-    maps: Sequence[NDArray[np.floating]], masks: Sequence[NDArray[np.bool_]], *, limit: float = FPR_LIMIT
+    maps: Sequence[NDArray[np.floating]],
+    masks: Sequence[NDArray[np.bool_]],
+    *,
+    limit: float = FPR_LIMIT,
+    inspected: NDArray[np.bool_] | None = None,
 ) -> float:
     """Area under the per-region-overlap curve up to a false-positive rate of `limit`, divided by `limit`.
 
     A region is an 8-connected component of a mask. Every defect pixel adds 1 / (regions * its region's area)
     to the overlap when the threshold falls to its value, every normal pixel adds to the false-positive rate;
-    so one sort of all pixels gives the whole curve.
+    so one sort of all pixels gives the whole curve. Pixels outside `inspected`, a (h, w) bool mask of all
+    maps, count nowhere; of a region only what lies inside counts.
 
     Returns:
         0..1, or nan if there is no region or no normal pixel.
     """
-    weights = [_region_weights(mask) for mask in masks]
+    area = True if inspected is None else inspected
+    weights = [_region_weights(mask & area) for mask in masks]
     regions = sum(count for _, count in weights)
-    weight = np.concatenate([w.ravel() for w, _ in weights])
+    weight = np.concatenate([w[area].ravel() for w, _ in weights])
     normal = weight == 0
     if not regions or not normal.any():
         return float("nan")
-    values = np.concatenate([np.asarray(m, np.float32).ravel() for m in maps])
+    values = np.concatenate([np.asarray(m, np.float32)[area].ravel() for m in maps])
     order = np.argsort(-values, kind="stable")
     values = values[order]
     last_of_value = np.append(values[1:] != values[:-1], True)  # equal values cross the threshold together

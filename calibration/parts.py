@@ -32,13 +32,18 @@ class HeldOutPart(msgspec.Struct, frozen=True):
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The good parts of one model, by use; `calibration.dataset.Split` says what each is for."""
+    """The good parts of one model, by use; `calibration.dataset.Split` says what each is for.
+
+    `roi_sha256` is the hash of the region of interest that the scores of `hold_out` were taken under, None if
+    there was none.
+    """
 
     schema: str = SCHEMA
     model_sha256: str
     fit: list[Part]
     whiten: list[Part]
     hold_out: list[HeldOutPart]
+    roi_sha256: str | None = None
 
     @property
     def seen(self) -> frozenset[str]:

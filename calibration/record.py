@@ -34,7 +34,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     value is at or above `map_threshold`. `false_reject_rate` is the rate that was asked for;
     `false_reject_lower` and `false_reject_upper` bound the true rate at `confidence`, from `parts` good
     parts that training did not see. A heatmap value is `raw * heatmap_scale + heatmap_offset`, fixed for
-    all images, clipped to 0..255.
+    all images, clipped to 0..255. `roi_sha256` is the hash of the region of interest that the scores were
+    taken under, None if there was none.
     """
 
     schema: str = SCHEMA
@@ -51,6 +52,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     histogram: Histogram
     created_utc: str
     warning: str | None = None
+    roi_sha256: str | None = None
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:
@@ -58,11 +60,14 @@ def save_calibration(calibration: Calibration, path: Path) -> None:
     write_record(calibration, path)
 
 
-def load_calibration(path: Path, *, model_sha256: str) -> Calibration:
-    """Read the record that belongs to the model with this hash.
+def load_calibration(path: Path, *, model_sha256: str, roi_sha256: str | None = None) -> Calibration:
+    """Read the record that belongs to the model and to the region of interest with these hashes.
+
+    Whoever judges parts by it calls `calibration.calibrated.load_calibrated`, which knows the region.
 
     Raises:
-        CalibrationError: there is none, it cannot be read, or it was made for another model.
+        CalibrationError: there is none, it cannot be read, or it was made for another model or under another
+            region of interest (None: none).
     """
     do = f"Run: hlgfa calibrate --model {path.parent}"
     try:
@@ -78,4 +83,14 @@ def load_calibration(path: Path, *, model_sha256: str) -> Calibration:
             f"{path}: found a calibration of model {calibration.model_sha256[:12]}, expected one of "
             f"{model_sha256[:12]}. {do}"
         )
+    if calibration.roi_sha256 != roi_sha256:
+        raise CalibrationError(
+            f"{path}: found a threshold under {region_name(calibration.roi_sha256)}, expected one under "
+            f"{region_name(roi_sha256)}, which is what roi.json says. {do} --good DIR"
+        )
     return calibration
+
+
+def region_name(sha256: str | None) -> str:
+    """How messages name a region of interest."""
+    return "no region of interest" if sha256 is None else f"region of interest {sha256[:12]}"

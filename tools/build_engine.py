@@ -34,12 +34,17 @@ def build_engine(
     from rich.console import Console
     from rich.progress import track
 
-    from calibration.record import FILE_NAME, load_calibration
+    from calibration.calibrated import load_calibrated
     from engines.build import build
     from engines.manifest import load_manifest
 
     manifest = load_manifest(model)
-    calibration = load_calibration(model / FILE_NAME, model_sha256=manifest.model_sha256)
+    calibration = load_calibrated(
+        model,
+        model_sha256=manifest.model_sha256,
+        size_px=(manifest.input_height_px, manifest.input_width_px),
+        map_shape=(manifest.map_height, manifest.map_width),
+    ).calibration
     pictures = list(_patterns(manifest) if images is None else _files(images, manifest))
     console = Console(stderr=True)
     certificate = build(

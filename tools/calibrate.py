@@ -10,10 +10,11 @@ import typer
 if TYPE_CHECKING:
     from calibration.parts import Parts
     from calibration.record import Calibration
+    from calibration.roi import InspectedArea
     from engines.manifest import Manifest
 
 
-def calibrate(
+def calibrate(  # noqa: PLR0917 - options of a command
     model: Annotated[Path, typer.Option(help="Model folder, e.g. models/bottle.")],
     good: Annotated[
         Path | None, typer.Option(help="More good parts; default: those that training held out.")
@@ -23,27 +24,67 @@ def calibrate(
     ] = 0.01,
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino; used with --good.")] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1)] = 2,
+    roi: Annotated[
+        Path | None, typer.Option(help="New region of interest, see `hlgfa roi`; needs --good.")
+    ] = None,
+    no_roi: Annotated[
+        bool, typer.Option("--no-roi", help="Remove the region of interest; needs --good.")
+    ] = False,
 ) -> None:
-    """Fit the threshold and write calibration.json beside the model."""
+    """Fit the threshold and write calibration.json beside the model, and roi.json if that is new."""
     import numpy as np
 
     from calibration import threshold
+    from calibration.calibrated import save_calibrated
     from calibration.parts import FILE_NAME, load_parts
     from calibration.record import FILE_NAME as CALIBRATION
-    from calibration.record import save_calibration
     from engines.manifest import load_manifest
 
     manifest = load_manifest(model)
     parts = load_parts(model / FILE_NAME, model_sha256=manifest.model_sha256)
+    area = _region(model, manifest, roi, no_roi=no_roi)
     if good is None:
-        scores = [part.score for part in parts.hold_out]
+        scores = _held_out(model, parts, area)
     else:
-        scores = _scores(model, manifest, parts, good, runtime=runtime, threads=threads)  # type: ignore[arg-type]
+        scores = _scores(model, manifest, parts, good, area, runtime=runtime, threads=threads)  # type: ignore[arg-type]
     calibration = threshold.calibrate(
-        np.asarray(scores, np.float64), rate=false_reject_rate, model_sha256=manifest.model_sha256
+        np.asarray(scores, np.float64),
+        rate=false_reject_rate,
+        model_sha256=manifest.model_sha256,
+        roi_sha256=None if area is None else area.sha256,
     )
-    save_calibration(calibration, model / CALIBRATION)
+    save_calibrated(model, area, calibration)
     _say(model / CALIBRATION, calibration)
+
+
+def _region(model: Path, manifest: Manifest, roi: Path | None, *, no_roi: bool) -> InspectedArea | None:
+    """The region of interest that the threshold is for: the new one, none, or that of the folder."""
+    from calibration.roi import load_roi, read_roi
+
+    if roi is not None and no_roi:
+        raise typer.BadParameter("--roi and --no-roi: found both, expected one of them.")
+    if no_roi:
+        return None
+    size_px = (manifest.input_height_px, manifest.input_width_px)
+    return load_roi(model, size_px) if roi is None else read_roi(roi, size_px)
+
+
+def _held_out(model: Path, parts: Parts, area: InspectedArea | None) -> list[float]:
+    """Scores that training took of the parts that it held out.
+
+    Raises:
+        CalibrationError: they were taken under another region of interest.
+    """
+    from calibration.record import CalibrationError, region_name
+
+    sha256 = None if area is None else area.sha256
+    if parts.roi_sha256 != sha256:
+        raise CalibrationError(
+            f"{model / 'parts.json'}: found scores of held-out parts under {region_name(parts.roi_sha256)}, "
+            f"expected {region_name(sha256)}. Add --good DIR with good parts to score; the training "
+            "folder serves, what training saw is left out."
+        )
+    return [part.score for part in parts.hold_out]
 
 
 def _scores(
@@ -51,11 +92,12 @@ def _scores(
     manifest: Manifest,
     parts: Parts,
     good: Path,
+    area: InspectedArea | None,
     *,
     runtime: Literal["onnxruntime", "openvino"],
     threads: int,
 ) -> list[float]:
-    """Image scores of the parts of a folder, without those that training saw.
+    """Image scores under a region of interest of a folder's parts, without those that training saw.
 
     Raises:
         CalibrationError: training saw all of them.
@@ -64,10 +106,12 @@ def _scores(
     from rich.progress import track
 
     from calibration.dataset import ImageFiles, good_parts
+    from calibration.inspected import inspected_output, map_mask
     from calibration.record import CalibrationError
     from engines.load import open_engine
     from engines.records import file_sha256
 
+    inspected = None if area is None else map_mask(area, (manifest.map_height, manifest.map_width))
     found = good_parts(good)
     unseen = [path for path in found if file_sha256(path) not in parts.seen]
     if not unseen:
@@ -85,7 +129,7 @@ def _scores(
     console = Console(stderr=True)
     with open_engine(model, runtime=runtime, threads=threads) as engine:
         indices = track(range(len(images)), description="scores", console=console)
-        return [engine.infer(images[index]).score for index in indices]
+        return [inspected_output(engine.infer(images[index]), inspected).score for index in indices]
 
 
 def _say(path: Path, calibration: Calibration) -> None:

@@ -9,6 +9,7 @@ from tools.calibrate import calibrate
 from tools.check import check
 from tools.errors import run_app
 from tools.evaluate import evaluate
+from tools.roi import roi
 from tools.run import run
 from tools.simulate import simulate
 from tools.train import train
@@ -28,6 +29,7 @@ app.command()(watch)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)
+app.command()(roi)
 app.command()(simulate)
 
 

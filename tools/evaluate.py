@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from calibration.calibrated import Calibrated
     from calibration.dataset import LabelledPart
     from calibration.evaluation import Metrics, Scored
-    from calibration.record import Calibration
     from engines.engine import Engine
     from engines.manifest import Manifest
 
@@ -27,29 +27,43 @@ def evaluate(  # noqa: PLR0917 - options of a command
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
-    """Measure a model: image AUROC, pixel AUROC, AUPRO, and the rates at its threshold."""
+    """Measure a model: image AUROC, pixel AUROC, AUPRO, and the rates at its threshold.
+
+    Under a region of interest, pixels outside count nowhere, and a part whose defect lies wholly outside is
+    left out, since it is neither good nor to be found.
+    """
+    from calibration.calibrated import load_calibrated
     from calibration.dataset import labelled_parts
-    from calibration.evaluation import measure, measure_kinds
-    from calibration.record import FILE_NAME, load_calibration
+    from calibration.evaluation import measure, measure_kinds, without_outside
     from engines.load import open_engine
     from engines.manifest import load_manifest
 
     manifest = load_manifest(model)
-    calibration = load_calibration(model / FILE_NAME, model_sha256=manifest.model_sha256)
+    calibrated = load_calibrated(
+        model,
+        model_sha256=manifest.model_sha256,
+        size_px=(manifest.input_height_px, manifest.input_width_px),
+        map_shape=(manifest.map_height, manifest.map_width),
+    )
     found = labelled_parts(data)
     runtime_name: Literal["onnxruntime", "openvino"] = runtime  # type: ignore[assignment]  # open_engine checks
     with open_engine(model, runtime=runtime_name, threads=threads) as engine:
-        parts = _score(engine, manifest, calibration, found, save_heatmaps)
-    total, kinds = measure(parts, calibration.threshold), measure_kinds(parts, calibration.threshold)
+        parts = _score(engine, manifest, calibrated, found, save_heatmaps)
+    kept, left_out = without_outside(parts)
+    threshold, inspected = calibrated.calibration.threshold, _at_hr(calibrated, manifest)
+    total = measure(kept, threshold, inspected=inspected)
+    kinds = measure_kinds(kept, threshold, inspected=inspected)
     if json is not None:
-        _write(json, manifest, calibration, total, kinds)
+        _write(json, manifest, calibrated, total, kinds, left_out=left_out)
     _say(total, kinds)
+    if left_out:
+        typer.echo(f"left out, defects wholly outside the region of interest: {_listed(left_out)}")
 
 
 def _score(
     engine: Engine,
     manifest: Manifest,
-    calibration: Calibration,
+    calibrated: Calibrated,
     found: list[LabelledPart],
     heatmaps: Path | None,
 ) -> list[Scored]:
@@ -58,6 +72,7 @@ def _score(
 
     from calibration.dataset import ImageFiles
     from calibration.evaluation import Scored, scaled_map
+    from calibration.inspected import inspected_output
     from tools.overlay import save_overlay
 
     images = ImageFiles(
@@ -73,29 +88,60 @@ def _score(
         started = time.perf_counter_ns()
         output = engine.infer(image)
         infer_ms = (time.perf_counter_ns() - started) / 1e6
-        mask = _mask(found[index], hr_px)
+        output = inspected_output(output, calibrated.inspected)
+        mask, outside = _truth(found[index], hr_px, calibrated)
         anomaly_map = scaled_map(output.anomaly_map, hr_px)
-        scored.append(Scored(found[index].kind, output.score, anomaly_map, mask, infer_ms))
+        scored.append(Scored(found[index].kind, output.score, anomaly_map, mask, infer_ms, outside))
         if heatmaps is not None:
             name = f"{found[index].kind}/{found[index].path.stem}.png"
-            save_overlay(heatmaps / name, image, anomaly_map, mask, calibration)
+            save_overlay(heatmaps / name, image, anomaly_map, mask, calibrated)
     return scored
 
 
-def _mask(part: LabelledPart, size_px: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """Ground truth at the HR size; nothing is marked on a good part; None for a defect without a mask."""
+def _truth(
+    part: LabelledPart, size_px: tuple[int, int], calibrated: Calibrated
+) -> tuple[NDArray[np.bool_] | None, bool]:
+    """Ground truth at the HR size, and whether all of the defect lies outside the region of interest.
+
+    Nothing is marked on a good part; a defect without a mask has no truth, and counts as inside.
+    """
     import numpy as np
 
     from calibration.dataset import GOOD, read_mask
     from calibration.evaluation import scaled_mask
+    from calibration.inspected import enlarged
 
     if part.kind == GOOD:
-        return np.zeros(size_px, np.bool_)
-    return None if part.mask is None else scaled_mask(read_mask(part.mask), size_px)
+        return np.zeros(size_px, np.bool_), False
+    if part.mask is None:
+        return None, False
+    truth = read_mask(part.mask)
+    if calibrated.inspected is None:
+        return scaled_mask(truth, size_px), False
+    outside = not (truth & enlarged(calibrated.inspected, truth.shape[:2])).any()  # type: ignore[arg-type]
+    return scaled_mask(truth, size_px), outside
+
+
+def _at_hr(calibrated: Calibrated, manifest: Manifest) -> NDArray[np.bool_] | None:
+    from calibration.inspected import enlarged
+
+    if calibrated.inspected is None:
+        return None
+    return enlarged(calibrated.inspected, (manifest.hr_height_px, manifest.hr_width_px))
+
+
+def _listed(left_out: dict[str, int]) -> str:
+    return ", ".join(f"{count} of {kind}" for kind, count in left_out.items())
 
 
 def _write(
-    path: Path, manifest: Manifest, calibration: Calibration, total: Metrics, kinds: dict[str, Metrics]
+    path: Path,
+    manifest: Manifest,
+    calibrated: Calibrated,
+    total: Metrics,
+    kinds: dict[str, Metrics],
+    *,
+    left_out: dict[str, int],
 ) -> None:
     import msgspec
 
@@ -104,7 +150,9 @@ def _write(
         "kinds": msgspec.to_builtins(kinds),
         "model_id": manifest.model_id,
         "model_sha256": manifest.model_sha256,
-        "threshold": calibration.threshold,
+        "threshold": calibrated.calibration.threshold,
+        "roi_sha256": calibrated.calibration.roi_sha256,
+        "left_out": left_out,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")

@@ -17,8 +17,11 @@ import torch
 
 from calibration.dataset import ImageFiles, Split, data_hash
 from calibration.fit import FitSettings, Progress, fit
+from calibration.inspected import inspected_output, map_mask
 from calibration.parts import FILE_NAME, HeldOutPart, Part, Parts, save_parts
 from calibration.record import CalibrationError
+from calibration.roi import FILE_NAME as ROI_NAME
+from calibration.roi import InspectedArea, save_roi
 from engines.backbone import BACKBONE
 from engines.engine import Engine
 from engines.export import export_onnx
@@ -76,8 +79,12 @@ def write_model(
     name: str,
     threads: int,
     progress: Progress,
+    area: InspectedArea | None = None,
 ) -> Parts:
-    """Fit, export and score the held-out parts; writes everything of the folder but its calibration."""
+    """Fit, export and score the held-out parts, under a region of interest if there is one.
+
+    Writes everything of the folder but its calibration.
+    """
     torch.set_num_threads(threads)
     network = fit(data.images, data.split, geometry, settings, progress=progress)
     progress("export", 0, 1)
@@ -87,15 +94,18 @@ def write_model(
     save_manifest(manifest, folder / MANIFEST_NAME)
     progress("export", 1, 1)
     with open_engine(folder, runtime="onnxruntime", threads=threads) as engine:
-        parts = _parts(engine, data, progress)
+        parts = _parts(engine, data, progress, area)
+    if area is not None:
+        save_roi(area, folder / ROI_NAME)
     save_parts(parts, folder / FILE_NAME)
     return parts
 
 
-def _parts(engine: Engine, data: TrainingData, progress: Progress) -> Parts:
+def _parts(engine: Engine, data: TrainingData, progress: Progress, area: InspectedArea | None) -> Parts:
+    inspected = None if area is None else map_mask(area, (engine.info.map_height, engine.info.map_width))
     held = []
     for done, index in enumerate(data.split.hold_out, 1):
-        score = engine.infer(data.images[index]).score
+        score = inspected_output(engine.infer(data.images[index]), inspected).score
         held.append(HeldOutPart(data.names[index], data.hashes[index], score))
         progress("hold-out", done, len(data.split.hold_out))
     return Parts(
@@ -103,6 +113,7 @@ def _parts(engine: Engine, data: TrainingData, progress: Progress) -> Parts:
         fit=[Part(data.names[i], data.hashes[i]) for i in data.split.fit],
         whiten=[Part(data.names[i], data.hashes[i]) for i in data.split.whiten],
         hold_out=held,
+        roi_sha256=None if area is None else area.sha256,
     )
 
 

@@ -1,6 +1,6 @@
-"""Writes docs/schema/: one JSON Schema a topic, and those of the requests and replies, from the code.
+"""Writes docs/schema/: one JSON Schema a topic, and those of requests, replies and roi.json, from the code.
 
-Run `python -m tools.schemas` after a change of pipeline/messages.py or pipeline/requests.py.
+Run `python -m tools.schemas` after a change of pipeline/messages.py or requests.py, or calibration/roi.py.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from calibration.roi import Roi
 from pipeline import requests
 from pipeline.wire import HEADERS
 
@@ -19,11 +20,12 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Schema of every topic's header, of `request` and of `reply`, by name."""
+    """Schema of every topic's header, of `request`, `reply` and `roi`, by name."""
     kinds: list[tuple[str, Any]] = [
         *HEADERS.items(),
         ("request", requests.Request),
         ("reply", requests.Reply),
+        ("roi", Roi),
     ]
     return {
         name: {"$schema": DIALECT, "title": f"hlgfa.{name}/1", **msgspec.json.schema(kind)}

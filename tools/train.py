@@ -14,6 +14,8 @@ import typer
 if TYPE_CHECKING:
     from calibration.fit import Progress
     from calibration.parts import Parts
+    from calibration.roi import InspectedArea
+    from engines.hlgfa import Geometry
 
 _INPUT_HELP = "Raw camera image, HEIGHTxWIDTH; images are scaled to it. Default: their own size."
 
@@ -30,6 +32,7 @@ def train(  # noqa: PLR0917 - options of a command
         int, typer.Option(min=1, help="CPU threads; the same number repeats the same bits.")
     ] = (os.cpu_count() or 1),
     force: Annotated[bool, typer.Option("--force", help="Replace the model folder if it exists.")] = False,
+    roi: Annotated[Path | None, typer.Option(help="Region of interest, see `hlgfa roi`.")] = None,
 ) -> None:
     """Learn the model of one part from images of good parts."""
     from calibration.dataset import ImageFiles, good_parts, split_parts
@@ -41,14 +44,34 @@ def train(  # noqa: PLR0917 - options of a command
     paths = good_parts(data)
     input_px, found = _input(paths, input_size, channels)
     geometry = Geometry(input_px=input_px, hr_px=_pair(size, "--size"), channels=found)
+    area = _region(roi, geometry)
     settings = FitSettings(seed=seed, steps=steps, guidance=GuidanceSettings(enabled=steps > 0))
     images = ImageFiles(paths, size_px=input_px, channels=found, resample=input_size is not None)
     training_data = TrainingData.read(data, images, split_parts(len(paths), seed=seed))
     with new_folder(out, force=force) as folder, _progress_bar() as progress:
         parts = write_model(
-            folder, training_data, geometry, settings, name=out.name, threads=threads, progress=progress
+            folder,
+            training_data,
+            geometry,
+            settings,
+            name=out.name,
+            threads=threads,
+            progress=progress,
+            area=area,
         )
     _say(out, parts)
+
+
+def _region(path: Path | None, geometry: Geometry) -> InspectedArea | None:
+    """Read and check the region of interest before the long work begins."""
+    from calibration.inspected import map_mask
+    from calibration.roi import read_roi
+
+    if path is None:
+        return None
+    area = read_roi(path, geometry.input_px)
+    map_mask(area, geometry.map_shape)
+    return area
 
 
 def _input(paths: list[Path], asked: str | None, channels: int | None) -> tuple[tuple[int, int], int]:

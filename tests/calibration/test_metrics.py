@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from calibration.dataset import GOOD
+from calibration.evaluation import Scored, measure
 from calibration.metrics import aupro, auroc, f1_at
 
 SEEDS = st.integers(0, 10_000)
@@ -33,6 +35,23 @@ def test_aupro_equals_a_slow_one(seed: int, levels: int) -> None:
         for m in masks
     ]
     assert aupro(maps, masks) == pytest.approx(_slow_aupro(maps, masks, 0.3), abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=SEEDS, left=st.integers(0, 10), right=st.integers(14, 24))
+def test_metrics_of_an_inspected_area_are_those_of_the_cut_out(seed: int, left: int, right: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks = [cv2.GaussianBlur(rng.random((24, 24)), (0, 0), 2) > 0.53 for _ in range(3)]
+    masks[0][:4, 8:16] = True
+    maps = [rng.random((24, 24)).astype(np.float32) for _ in masks]
+    inspected = np.zeros((24, 24), bool)
+    inspected[:, left:right] = True
+    cut = [[values[:, left:right] for values in arrays] for arrays in (maps, masks)]
+    assert aupro(maps, masks, inspected=inspected) == pytest.approx(aupro(*cut), abs=1e-9)
+    parts = [Scored("bad" if n else GOOD, n, maps[n], masks[n], 1.0) for n in range(3)]
+    cut_parts = [part._replace(anomaly_map=a, mask=m) for part, a, m in zip(parts, *cut, strict=True)]
+    whole, alone = measure(parts, 1.0, inspected=inspected), measure(cut_parts, 1.0)
+    assert (whole.pixel_auroc, whole.image_auroc) == (alone.pixel_auroc, alone.image_auroc)
 
 
 def test_a_perfect_map_has_aupro_one() -> None:

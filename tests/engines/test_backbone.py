@@ -1,60 +1,134 @@
+"""The contract of every backbone by its name, and what `EfficientNetLite0` keeps."""
+
+import importlib.metadata
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engines import backbone
-from engines.backbone import TAP_CHANNELS, EfficientNetLite0, SameConv
+from engines.backbone import (
+    TAP_BLOCKS,
+    TAP_CHANNELS,
+    Backbone,
+    EfficientNetLite0,
+    load_weights,
+    open_backbone,
+)
+from engines.efficientnet_lite import VARIANTS, EfficientNetLite
 from engines.engine import EngineError
+from support.timm_on_cpu import import_timm
+
+TAPS = (4, 8, 16, 32)
+TIMM = "timm:resnet18"
 
 
-@pytest.fixture(scope="module")
-def grey() -> EfficientNetLite0:
-    return EfficientNetLite0((4, 8, 16), channels=1)
+def random_timm_weights() -> dict[str, Tensor]:
+    timm = import_timm()
+    torch.manual_seed(0)
+    return dict(timm.create_model("resnet18", pretrained=False).state_dict())
 
 
-def test_taps_have_their_strides_and_channels(grey: EfficientNetLite0) -> None:
-    features = grey(torch.zeros(1, 1, 64, 128))
-    assert [tuple(f.shape) for f in features] == [(1, TAP_CHANNELS[s], 64 // s, 128 // s) for s in (4, 8, 16)]
+@pytest.fixture(scope="module", params=[*VARIANTS, TIMM])
+def opened(request: pytest.FixtureRequest) -> Callable[..., Backbone]:
+    name = request.param
+    weights = random_timm_weights() if name == TIMM else load_weights(name)
+    return lambda taps=TAPS, channels=1: open_backbone(name, taps, channels=channels, weights=weights)
 
 
-def test_one_channel_is_the_grey_image_repeated(grey: EfficientNetLite0) -> None:
+class TestBackboneContract:
+    def test_taps_have_their_strides_and_channels(self, opened: Callable[..., Backbone]) -> None:
+        backbone = opened()
+        features = backbone(torch.zeros(2, 1, 64, 128))
+        assert backbone.taps == TAPS
+        assert [tuple(f.shape) for f in features] == [
+            (2, backbone.tap_channels[tap], 64 // tap, 128 // tap) for tap in TAPS
+        ]
+
+    def test_one_channel_is_the_grey_image_repeated(self, opened: Callable[..., Backbone]) -> None:
+        image = torch.rand(1, 1, 64, 64) * 255
+        grey, colour = opened(), opened(channels=3)
+        for one, three in zip(grey(image), colour(image.repeat(1, 3, 1, 1)), strict=True):
+            torch.testing.assert_close(one, three, atol=1e-3, rtol=1e-3)
+
+    def test_nothing_is_learned_in_it(self, opened: Callable[..., Backbone]) -> None:
+        backbone = opened()
+        assert not any(parameter.requires_grad for parameter in backbone.parameters())
+        assert isinstance(backbone, nn.Module)
+        assert not any(module.training for module in backbone.modules())
+        image = torch.rand(2, 1, 64, 64) * 255
+        before = backbone(image)
+        backbone.train()
+        backbone(image)
+        assert all(map(torch.equal, before, backbone(image)))
+
+    def test_fewer_taps_give_the_same_features_from_fewer_layers(
+        self, opened: Callable[..., Backbone]
+    ) -> None:
+        image = torch.rand(1, 1, 64, 64) * 255
+        every, some = opened(), opened((8, 16))
+        assert all(map(torch.equal, some(image), every(image)[1:3]))
+        assert some.tap_channels == {tap: every.tap_channels[tap] for tap in (8, 16)}
+        assert len(list(some.parameters())) < len(list(every.parameters()))
+
+    def test_the_image_is_left_as_it_is(self, opened: Callable[..., Backbone]) -> None:
+        image = torch.rand(1, 1, 64, 64) * 255
+        before = image.clone()
+        opened()(image)
+        assert torch.equal(image, before)
+
+    @pytest.mark.parametrize("taps", [(), (16, 8), (8, 8), (8, 64), (3,)])
+    def test_taps_that_do_not_suit_are_refused(
+        self, opened: Callable[..., Backbone], taps: tuple[int, ...]
+    ) -> None:
+        with pytest.raises(EngineError, match=r"^backbone \S+: found taps .*expected .*$"):
+            opened(taps)
+
+    def test_channels_other_than_one_and_three_are_refused(self, opened: Callable[..., Backbone]) -> None:
+        with pytest.raises(EngineError, match="channels: found 2, expected 1"):
+            opened(channels=2)
+
+    def test_weights_that_lack_a_tensor_are_refused(self, opened: Callable[..., Backbone]) -> None:
+        with pytest.raises(EngineError, match=r"^backbone \S+: .*(hold no|lack 1\d\d tensors).*expected"):
+            open_backbone(opened().name, TAPS, channels=1, weights={"fc.bias": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("name", ["", "efficientnet_lite9", "resnet18", "EfficientNet_Lite0"])
+def test_an_unknown_name_is_refused(name: str) -> None:
+    with pytest.raises(EngineError, match=rf"found '{name}', expected one of .*lite0, .* or timm:"):
+        open_backbone(name, (8,), channels=1)
+
+
+def test_lite0_by_its_class_is_lite0_by_its_name() -> None:
     image = torch.rand(1, 1, 64, 64) * 255
-    colour = EfficientNetLite0((4, 8, 16), channels=3)
-    for one, three in zip(grey(image), colour(image.repeat(1, 3, 1, 1)), strict=True):
-        torch.testing.assert_close(one, three, atol=1e-3, rtol=1e-3)
+    by_class, by_name = (
+        EfficientNetLite0(TAPS, channels=1),
+        open_backbone("efficientnet_lite0", TAPS, channels=1),
+    )
+    assert all(map(torch.equal, by_class(image), by_name(image)))
+    assert by_class.tap_channels == TAP_CHANNELS == {4: 24, 8: 40, 16: 112, 32: 192}
+    assert TAP_BLOCKS == {4: 2, 8: 4, 16: 10, 32: 14}
 
 
-def test_nothing_is_learned_in_it(grey: EfficientNetLite0) -> None:
-    assert not any(parameter.requires_grad for parameter in grey.parameters())
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_missing_package_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(package: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(importlib.metadata, "files", missing)
+    extra = "train" if name == "efficientnet_lite0" else "backbones"
+    with pytest.raises(EngineError, match=rf"{name}.*not installed.*hlgfa-line\[{extra}\]"):
+        open_backbone(name, (8,), channels=1)
 
 
-def test_folded_batch_norm_equals_batch_norm() -> None:
-    conv, norm = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, eps=backbone.BATCH_NORM_EPS).eval()
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    nn.init.uniform_(norm.weight)
-    norm.running_mean.uniform_()
-    norm.running_var.uniform_(0.5, 2)
-    state = {f"c.{k}": v for k, v in conv.state_dict().items()}
-    state |= {f"n.{k}": v for k, v in norm.state_dict().items()}
-    folded = SameConv(*backbone._folded(state, "c", "n"), stride=1, relu6=False)
-    x = torch.rand(1, 3, 9, 9)
-    torch.testing.assert_close(folded(x)[..., 1:-1, 1:-1], norm(conv(x)), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("size", "kernel", "expected"), [(8, 3, (0, 1)), (8, 5, (1, 2)), (7, 3, (1, 1))])
-def test_stride_two_pads_as_tensorflow(size: int, kernel: int, expected: tuple[int, int]) -> None:
-    assert backbone._same_padding(size, kernel, 2) == expected
-
-
-def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone, "PACKAGE", "no-such-package-for-hlgfa")
-    with pytest.raises(EngineError, match=r"not installed.*hlgfa-line\[train\]"):
-        backbone.load_weights()
-
-
-def test_weights_can_be_given(grey: EfficientNetLite0) -> None:
-    state: dict[str, Tensor] = backbone.load_weights()
+def test_weights_can_be_given() -> None:
     x = torch.rand(1, 1, 64, 64) * 255
-    again = EfficientNetLite0((16,), channels=1, weights=state)
-    assert torch.equal(again(x)[0], grey(x)[2])
+    given = EfficientNetLite0((16,), channels=1, weights=load_weights())
+    assert torch.equal(given(x)[0], EfficientNetLite0((4, 8, 16), channels=1)(x)[2])
+
+
+@pytest.mark.parametrize(("asked", "given"), [("lite0", "lite1"), ("lite1", "lite2"), ("lite2", "lite1")])
+def test_weights_of_another_variant_are_refused(asked: str, given: str) -> None:
+    weights = load_weights(f"efficientnet_{given}")
+    with pytest.raises(EngineError, match=r"found channels and kernel .*expected .*another network's"):
+        EfficientNetLite(f"efficientnet_{asked}", TAPS, channels=1, weights=weights)

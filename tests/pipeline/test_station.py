@@ -7,6 +7,9 @@ import zmq
 from PIL import Image
 
 from calibration.record import FILE_NAME, save_calibration
+from calibration.roi import FILE_NAME as ROI_NAME
+from calibration.roi import Roi, inspected_area, save_roi
+from engines.manifest import load_manifest
 from pipeline import requests
 from pipeline.audit import Audit
 from pipeline.config import ConfigError
@@ -246,6 +249,32 @@ def test_a_calibration_of_another_model(tmp_path: Path) -> None:
     make_model(tmp_path / "model")
     save_calibration(make_calibration("f" * 64), tmp_path / "model" / FILE_NAME)
     assert "found a calibration of model ffffffffffff, expected one of" in start_error(tmp_path)
+
+
+def write_roi(model: Path) -> str:
+    """A region of interest that leaves out the columns 0..31, into a model folder; returns its hash."""
+    right = [(32.0, 0.0), (64.0, 0.0), (64.0, 64.0), (32.0, 64.0)]
+    area = inspected_area(Roi(height_px=64, width_px=64, include=[right]), None, where="test")
+    save_roi(area, model / ROI_NAME)
+    return area.sha256
+
+
+def test_a_defect_outside_the_region_of_interest_passes(tmp_path: Path) -> None:
+    parts = paint_parts(tmp_path / "parts", 5)  # the last one's spot is in the columns 8..15
+    model = make_model(tmp_path / "model")
+    made = load_manifest(model)
+    record = make_calibration(made.model_sha256)
+    save_calibration(msgspec.structs.replace(record, roi_sha256=write_roi(model)), model / FILE_NAME)
+    with running(make_config(tmp_path, [folder_camera(parts)])) as line:
+        line.finish()
+    assert [(result.disposition, result.score) for result in line.results] == [("accept", 0.0)] * 5
+
+
+def test_a_threshold_of_another_region_of_interest(tmp_path: Path) -> None:
+    write_roi(make_model(tmp_path / "model"))
+    message = start_error(tmp_path)
+    assert "found a threshold under no region of interest, expected one under region of interest" in message
+    assert f"Run: hlgfa calibrate --model {tmp_path / 'model'} --good DIR" in message
 
 
 def test_a_model_for_another_image_size(tmp_path: Path) -> None:

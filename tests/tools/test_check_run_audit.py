@@ -9,10 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 
+from calibration.record import FILE_NAME, save_calibration
+from calibration.roi import FILE_NAME as ROI_NAME
+from calibration.roi import Roi, inspected_area, save_roi
+from engines.manifest import load_manifest
 from support.lines import folder_camera, make_raw_config, paint_parts
+from support.tiny_model import make_calibration
 
 
 def hlgfa(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -72,6 +78,29 @@ def test_check_finds_a_good_station_good(tmp_path: Path, raw: dict[str, Any]) ->
     assert done.returncode == 0, done.stdout
     assert "error" not in done.stdout
     assert not (tmp_path / "journal").exists()
+
+
+def test_check_tells_the_region_of_interest_and_refuses_one_that_the_threshold_is_not_for(
+    tmp_path: Path, raw: dict[str, Any]
+) -> None:
+    assert (
+        "region of interest: none, the whole image is inspected"
+        in hlgfa("check", write(tmp_path, raw)).stdout
+    )
+    model = tmp_path / "model"
+    left = [(0.0, 0.0), (32.0, 0.0), (32.0, 64.0), (0.0, 64.0)]
+    area = inspected_area(Roi(height_px=64, width_px=64, include=[left]), None, where="test")
+    save_roi(area, model / ROI_NAME)
+    done = hlgfa("check", write(tmp_path, raw))
+    assert done.returncode == 2
+    assert "calibration: " in done.stdout
+    assert "found a threshold under no region of interest" in done.stdout
+    sha256 = load_manifest(model).model_sha256
+    record = msgspec.structs.replace(make_calibration(sha256), roi_sha256=area.sha256)
+    save_calibration(record, model / FILE_NAME)
+    done = hlgfa("check", write(tmp_path, raw))
+    assert done.returncode == 0, done.stdout
+    assert f"50.0% of the anomaly map is inspected (roi {area.sha256[:12]})" in done.stdout
 
 
 def test_check_finds_everything_that_is_wrong(tmp_path: Path, raw: dict[str, Any]) -> None:

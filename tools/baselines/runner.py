@@ -1,0 +1,107 @@
+"""Runs methods on one labelled set and measures them; features are extracted once, for all of them."""
+
+from __future__ import annotations
+
+import platform
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from calibration.dataset import split_parts
+from calibration.fit import FitSettings
+from calibration.metrics import aupro, auroc
+from tools.baselines.dataset import CachedFeatures, LabelledSet, extract
+from tools.baselines.methods import BASELINES, baseline_method, hlgfa_method, paper_method, strides_of
+from tools.baselines.results import Result
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from calibration.dataset import ImageFiles
+    from tools.baselines.maps import AnomalyScores
+    from tools.baselines.methods import Outcome, StepProgress
+    from tools.baselines.results import Settings
+
+
+class Runner:
+    """One set under fixed settings; holds all features once a baseline has asked for them."""
+
+    def __init__(self, labelled: LabelledSet, settings: Settings, progress: StepProgress) -> None:
+        self.labelled, self.settings, self.progress = labelled, settings, progress
+
+    def result(self, method: str, seed: int) -> Result:
+        """Fit one method with one seed and measure it on the test parts.
+
+        Raises:
+            CalibrationError: an image or the taps cannot be used, or the method is not there yet.
+        """
+        outcome = self._outcome(method, seed)
+        image_auroc, pixel_auroc, overlap = self._metrics(outcome.scores)
+        split = split_parts(len(self.labelled.images), seed=seed)
+        return Result(
+            data=self.labelled.name,
+            method=method,
+            seed=seed,
+            image_auroc=image_auroc,
+            pixel_auroc=pixel_auroc,
+            aupro=overlap,
+            fit_s=round(outcome.fit_s, 2),
+            score_ms=round(outcome.score_ms, 2),
+            fit_parts=len(split.fit) + len(split.whiten),
+            test_parts=len(self.labelled.test_parts),
+            threads=torch.get_num_threads(),
+            machine=machine(),
+        )
+
+    def _outcome(self, method: str, seed: int) -> Outcome:
+        labelled = self.labelled
+        split = split_parts(len(labelled.images), seed=seed)
+        if method in BASELINES:
+            pair = self._train_features, self._test_features
+            return baseline_method(method, *pair, split, self.settings, seed=seed, progress=self.progress)
+        if method == "paper":
+            return paper_method()
+        images = labelled.images, labelled.test_images
+        settings = FitSettings(seed=seed)
+        return hlgfa_method(*images, split, labelled.geometry, settings, progress=self.progress)
+
+    def _metrics(self, scores: AnomalyScores) -> tuple[float | None, float | None, float | None]:
+        """Image AUROC, pixel AUROC and AUPRO."""
+        maps = [scores.maps[index] for index in self._masks]
+        masks = list(self._masks.values())
+        pixel = auroc(np.stack(maps), np.stack(masks)), aupro(maps, masks)
+        image_auroc, *pixels = (
+            None if np.isnan(value) else value
+            for value in (auroc(scores.images, self.labelled.defective()), *pixel)
+        )
+        return image_auroc, pixels[0], pixels[1]
+
+    @cached_property
+    def _masks(self) -> dict[int, NDArray[np.bool_]]:
+        return self.labelled.masks()
+
+    @cached_property
+    def _train_features(self) -> CachedFeatures:
+        return self._extract(self.labelled.images, "train features")
+
+    @cached_property
+    def _test_features(self) -> CachedFeatures:
+        return self._extract(self.labelled.test_images, "test features")
+
+    def _extract(self, images: ImageFiles, step: str) -> CachedFeatures:
+        def told(done: int, total: int) -> None:
+            self.progress(step, done, total)
+
+        geometry, backbone = self.labelled.geometry, self.settings.backbone
+        return extract(images, geometry, backbone, strides_of(self.settings), progress=told)
+
+
+def machine() -> str:
+    """The processor as the system names it; "unknown" where it does not."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"
