@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from engines.hlgfa import Level, Standardise
+    from engines.level import Level, Standardise, Term
 
 RIDGE = 0.01
 """Of the inputs' unit variance; 0.001 to 0.1 gave the same accuracy."""
@@ -52,14 +52,15 @@ def fit_ridge(level: Level, low: Tensor, high: Tensor) -> None:
     level.ridge.copy_(solution.T.reshape(level.ridge.shape))
 
 
-def covariance(residual: Tensor) -> Tensor:
-    """Second moment (C, C) float64 of (N, C, h, w), its diagonal raised by `COVARIANCE_RIDGE`."""
-    channels = residual.shape[1]
+def covariance(features: Tensor, mean: Tensor | None = None) -> Tensor:
+    """Second moment (C, C) float64 of (N, C, h, w) about `mean`, diagonal raised by `COVARIANCE_RIDGE`."""
+    channels = features.shape[1]
     total = torch.zeros(channels, channels, dtype=torch.float64)
-    for chunk in torch.split(residual, _CHUNK):
-        x = chunk.permute(0, 2, 3, 1).reshape(-1, channels)
+    for chunk in torch.split(features, _CHUNK):
+        centred = chunk if mean is None else chunk - mean
+        x = centred.permute(0, 2, 3, 1).reshape(-1, channels)
         total += x.T @ x
-    total /= residual.numel() // channels
+    total /= features.numel() // channels
     return total + COVARIANCE_RIDGE * total.diagonal().mean() * torch.eye(channels, dtype=torch.float64)
 
 
@@ -70,13 +71,8 @@ def inverse_root(matrix: Tensor, power: float = 0.5) -> Tensor:
     return root
 
 
-def fit_scale(level: Level, residual: Tensor, high: Tensor) -> None:
-    """Bring the distances of good parts to mean 0 and deviation 1, so that levels can be added."""
-    distance = torch.cat(
-        [
-            level.discrepancy(r, h)
-            for r, h in zip(torch.split(residual, _CHUNK), torch.split(high, _CHUNK), strict=True)
-        ]
-    ).double()
-    level.offset.copy_(distance.mean())
-    level.gain.copy_(1.0 / distance.std().clamp(min=1e-6))
+def fit_scale(term: Term, distance: Tensor) -> None:
+    """Bring the distances of good parts to mean 0 and deviation 1, so that terms can be added."""
+    distance = distance.double()
+    term.offset.copy_(distance.mean())
+    term.gain.copy_(1.0 / distance.std().clamp(min=1e-6))

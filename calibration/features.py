@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from calibration.augmentation import NuisanceSettings, inject
-from engines.hlgfa import BACKBONE_TAPS, TAPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ _BATCH = 8
 
 
 class Features(NamedTuple):
-    """Backbone features by stride, each (N, C, h, w) float32: HR view at `TAPS`, LR view at all."""
+    """Backbone features by stride, each (N, C, h, w) float32: HR view at those aligned, LR view at all."""
 
     high: dict[int, Tensor]
     low: dict[int, Tensor]
@@ -41,8 +40,8 @@ def extract(
 
     Images are read one batch at a time, so memory holds features only.
     """
-    high: dict[int, list[Tensor]] = {tap: [] for tap in TAPS}
-    low: dict[int, list[Tensor]] = {tap: [] for tap in BACKBONE_TAPS}
+    high: dict[int, list[Tensor]] = {tap: [] for tap in network.taps}
+    low: dict[int, list[Tensor]] = {tap: [] for tap in network.backbone.taps}
     for start in range(0, len(indices), _BATCH):
         views = []
         for index in indices[start : start + _BATCH]:

@@ -1,8 +1,9 @@
-"""Fitting the whitening: how far the covariance of good parts is taken per position, from good parts alone.
+"""Fitting a whitening: how far the covariance of good parts is taken per position, from good parts alone.
 
-Parts in a fixture vary little at one position, parts that turn vary the same everywhere. The share of the
-global covariance in each position's own is chosen by two-fold cross-validation of the Gaussian likelihood of
-residuals; defects play no part in it.
+Parts in a fixture vary little at one position, parts that turn vary the same everywhere. So each position's
+covariance is (1 - share) of its own and `share` of the pooled one. The share is the one under which parts
+that were left out are most likely; leaving a part out has a closed form (Sherman, Morrison and Woodbury), so
+every part both fits and judges. Defects play no part in it.
 """
 
 from __future__ import annotations
@@ -13,107 +14,146 @@ import torch
 from torch import Tensor
 
 from calibration.closed_form import covariance, inverse_root
+from engines.whitening import from_blocks, in_blocks
 
 if TYPE_CHECKING:
     from engines.whitening import Whitening
 
-SHARES = (1.0, 0.95, 0.9, 0.8, 0.6)
-"""Share of the global covariance in a position's own; the first, 1, is one covariance for all."""
-RANK = 8
-"""Directions kept per position; 8, 16 and the full inverse gave the same accuracy."""
+SHARES = (0.9, 0.6, 0.3, 0.1, 0.03)
+"""Share of the pooled covariance in a position's own, tried beside one covariance for all positions."""
+BLOCKS = (1, 2, 4, 8, 16)
+ROOT_NUMBERS = 4_000_000
+"""Most numbers in the roots of one whitening; larger features share a covariance between positions."""
 
 
-class PositionModel(NamedTuple):
-    """Per position (P = h * w), globally whitened: noise variance, and directions of more variance."""
+class Choice(NamedTuple):
+    """A fitted whitening: the share (1 is one covariance for all positions), and (n, 1, h, w) distances.
 
-    noise: Tensor  # (P,)
-    variances: Tensor  # (P, rank)
-    vectors: Tensor  # (P, C, rank)
+    Each part's distances are those under a fit without it.
+    """
+
+    share: float
+    left_out: Tensor
 
 
-def fit_whitening(whitening: Whitening, residual: Tensor, *, copies: int = 1) -> float:
-    """Fill a whitening from residuals that the alignment was not fitted on.
+class _Spectra(NamedTuple):
+    """Pooled root (C, C) float64 and its log volume; per block the own covariance after it, and coordinates.
+
+    `values` (blocks, C), `vectors` (blocks, C, C), `along` (blocks, parts, samples of a part, C).
+    """
+
+    mean: Tensor
+    root: Tensor
+    log_volume: float
+    values: Tensor
+    vectors: Tensor
+    along: Tensor
+
+
+def fit_whitening(whitening: Whitening, features: Tensor, *, copies: int = 1) -> Choice:
+    """Fill a whitening from the features of good parts.
 
     Args:
         whitening: gets the result.
-        residual: (copies * parts, C, h, w), all parts, then all parts again with nuisances.
-        copies: how often each part is in it; its copies stay together in the cross-validation.
-
-    Returns:
-        The share of the global covariance that was chosen.
+        features: (copies * parts, C, h, w): all parts, then all parts again in their second copy, ...
+        copies: how often each part is in it; copies of a part are left out together.
     """
-    share = choose_share(residual, copies=copies)
-    _fit_global(whitening, residual, per_position=share < 1)
-    if share < 1:
-        model = position_model(*spectrum(whitening.whitened(residual)), share)
-        _install(whitening, model, residual.shape[-2:])
-    return share
+    mean, root, log_volume = _pooled(features, per_position=False)
+    flat = _distances(whitening, features, mean, root)
+    best = _typical(flat.square() * features.shape[1], copies) + log_volume
+    choice = Choice(1.0, flat)
+    block = _block(features)
+    if block is None:
+        return choice
+    spectra = _spectra(features, block, copies)
+    for share in SHARES:
+        squared, surprise = _left_out(spectra, share)
+        if surprise < best:
+            best, choice = surprise, Choice(share, _in_order(squared, features, block, copies))
+    if choice.share < 1:
+        whitening.mean, whitening.block = spectra.mean, block
+        scale = _mixed(spectra.values, choice.share).rsqrt()[:, :, None]
+        whitening.root = (scale * spectra.vectors.transpose(1, 2) @ spectra.root.float()).contiguous()
+    return choice
 
 
-def choose_share(residual: Tensor, *, copies: int = 1) -> float:
-    """The share with the greatest likelihood of one half of the parts under a fit on the other half."""
-    part = torch.arange(len(residual)) % (len(residual) // copies)
-    halves = residual[part % 2 == 0], residual[part % 2 == 1]
-    losses = torch.zeros(len(SHARES), dtype=torch.float64)
-    for fitted, judged in (halves, halves[::-1]):
-        losses += torch.tensor(_losses(fitted, judged), dtype=torch.float64)
-    return SHARES[int(losses.argmin())]
+def _pooled(features: Tensor, *, per_position: bool) -> tuple[Tensor, Tensor, float]:
+    """Mean, inverse root of the covariance of all positions together, and log of its determinant."""
+    mean = features.mean(dim=0 if per_position else (0, 2, 3), keepdim=True)
+    root = inverse_root(covariance(features, mean))
+    return mean, root, -2 * float(torch.linalg.slogdet(root).logabsdet)
 
 
-def spectrum(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (P, C), ascending, and vectors (P, C, C) per position, of whitened (N, C, h, w)."""
-    n, channels = z.shape[:2]
-    by_position = z.permute(2, 3, 1, 0).reshape(-1, channels, n)
-    values, vectors = torch.linalg.eigh(by_position @ by_position.transpose(1, 2) / n)
-    return values, vectors
+def _distances(whitening: Whitening, features: Tensor, mean: Tensor, root: Tensor) -> Tensor:
+    """Distances under one covariance; one part more or less changes nothing there."""
+    whitening.mean = mean
+    whitening.root = root.float()
+    return torch.cat([whitening(chunk) for chunk in torch.split(features, 16)])
 
 
-def position_model(values: Tensor, vectors: Tensor, share: float, rank: int = RANK) -> PositionModel:
-    """Probabilistic PCA of (1 - share) S_p + share I, from the `spectrum` of S_p: only its values change."""
-    mixed = (1 - share) * values + share
-    split = values.shape[1] - rank
-    return PositionModel(mixed[:, :split].mean(dim=1), mixed[:, split:], vectors[:, :, split:])
+def _block(features: Tensor) -> int | None:
+    """Side of the smallest blocks of positions whose roots keep to `ROOT_NUMBERS`; None: none does."""
+    channels, height, width = features.shape[1:]
+    for block in BLOCKS:
+        if height % block or width % block:
+            return None
+        if height * width // block**2 * channels**2 <= ROOT_NUMBERS:
+            return block
+    return None
 
 
-def _fit_global(whitening: Whitening, residual: Tensor, *, per_position: bool) -> None:
-    whitening.mean = _mean(residual, per_position=per_position)
-    root = inverse_root(covariance(residual - whitening.mean))
-    whitening.whiten.copy_(root[:, :, None, None])
+def _spectra(features: Tensor, block: int, copies: int) -> _Spectra:
+    mean, root, log_volume = _pooled(features, per_position=True)
+    values, vectors, along = [], [], []
+    parts = len(features) // copies
+    single = root.float()
+    # One row of blocks at a time: the features of all positions at once would be copied twice.
+    for row in range(0, features.shape[2], block):
+        band = features[:, :, row : row + block] - mean[:, :, row : row + block]
+        z = in_blocks(band, block) @ single.T
+        own = z.transpose(1, 2) @ z / z.shape[1]
+        found, directions = torch.linalg.eigh(own)
+        values.append(found.clamp(min=0))
+        vectors.append(directions)
+        coordinates = (z @ directions).reshape(len(z), copies, parts, block * block, -1)
+        along.append(coordinates.transpose(1, 2).reshape(len(z), parts, copies * block * block, -1))
+    return _Spectra(mean, root, log_volume, torch.cat(values), torch.cat(vectors), torch.cat(along))
 
 
-def _install(whitening: Whitening, model: PositionModel, shape: torch.Size) -> None:
-    whitening.inverse_noise = (1 / model.noise).reshape(1, 1, *shape)
-    more = (1 / model.noise[:, None] - 1 / model.variances).clamp(min=0)
-    whitening.directions = (model.vectors * more.sqrt()[:, None, :]).contiguous()
+def _mixed(values: Tensor, share: float) -> Tensor:
+    return (1 - share) * values + share
 
 
-def _losses(fitted: Tensor, judged: Tensor) -> list[float]:
-    """Twice the negative log likelihood of a position of `judged` under a fit on `fitted`, for each share."""
-    losses = []
-    for per_position in (False, True):
-        mean = _mean(fitted, per_position=per_position)
-        root = inverse_root(covariance(fitted - mean))
-        volume = -2 * float(torch.linalg.slogdet(root).logabsdet)
-        z, z_fitted = (torch.einsum("dc,nchw->ndhw", root.float(), x - mean) for x in (judged, fitted))
-        if per_position:
-            found = spectrum(z_fitted)
-            losses += [volume + _loss(z, position_model(*found, share)) for share in SHARES[1:]]
-        else:
-            losses.append(volume + float((z * z).sum(dim=1).mean()))
-    return losses
+def _left_out(spectra: _Spectra, share: float) -> tuple[Tensor, float]:
+    """Squared distances (blocks, parts, samples) of each part without itself, and the typical surprise.
+
+    With A the covariance of n samples, of which k belong to the part, G = Z A^-1 Z^T of those k and
+    c = (1 - share) / n, the part's distances without it are the diagonal of G (I - c G)^-1, and the
+    determinant is that of A times det(I - c G). Surprise is d^2 + log det, the mean over positions; its
+    median over parts is robust against a few odd ones among the good.
+    """
+    parts, samples = spectra.along.shape[1:3]
+    variance = _mixed(spectra.values, share)
+    gram = torch.einsum("bikc,bilc->bikl", spectra.along / variance[:, None, None, :], spectra.along).double()
+    inner = torch.eye(samples, dtype=torch.float64) - (1 - share) / (parts * samples) * gram
+    lower = torch.linalg.cholesky(inner)
+    squared = torch.cholesky_solve(gram, lower).diagonal(dim1=-2, dim2=-1)
+    squared = squared * (parts / max(parts - 1, 1)) ** 2  # the mean without the part
+    volume = (
+        2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1) + variance.double().log().sum(dim=1)[:, None]
+    )
+    surprise = (squared.mean(dim=2) + volume).mean(dim=0).median()
+    return squared, float(surprise) + spectra.log_volume
 
 
-def _loss(z: Tensor, model: PositionModel) -> float:
-    """Mean of d^2 + log det C_p over parts and positions; z (N, C, h, w) in the space of the model."""
-    n, channels = z.shape[:2]
-    by_position = z.permute(2, 3, 0, 1).reshape(-1, n, channels)
-    along = (by_position @ model.vectors) ** 2
-    across = (by_position**2).sum(dim=2) - along.sum(dim=2)
-    squared = across / model.noise[:, None] + (along / model.variances[:, None, :]).sum(dim=2)
-    rest = channels - model.variances.shape[1]
-    log_volume = model.variances.log().sum(dim=1) + rest * model.noise.log()
-    return float(squared.mean()) + float(log_volume.mean())
+def _typical(squared: Tensor, copies: int) -> float:
+    """Median over parts of the mean squared distance, from (copies * parts, 1, h, w)."""
+    return float(squared.double().mean(dim=(1, 2, 3)).reshape(copies, -1).mean(dim=0).median())
 
 
-def _mean(residual: Tensor, *, per_position: bool) -> Tensor:
-    return residual.mean(dim=0 if per_position else (0, 2, 3), keepdim=True)
+def _in_order(squared: Tensor, features: Tensor, block: int, copies: int) -> Tensor:
+    """Squared (blocks, parts, copies * block^2) -> distances (copies * parts, 1, h, w), as `Whitening`."""
+    blocks, parts = squared.shape[:2]
+    by_copy = squared.reshape(blocks, parts, copies, block * block).transpose(1, 2)
+    distance = torch.sqrt(by_copy.float() / features.shape[1] + 1e-6)
+    return from_blocks(distance.reshape(blocks, -1), block, copies * parts, features.shape[2:])

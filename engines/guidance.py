@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 STRUCTURE_POOL = 4
+"""The structure prior sees HR features at a quarter of their resolution, or at what there is of it."""
 STRUCTURE_KERNELS = (3, 5, 7)
 
 
@@ -24,6 +25,11 @@ class GuidanceSettings(msgspec.Struct, frozen=True, kw_only=True):
     structure_channels: int = 24
     detail_channels: int = 0
     gate: bool = True
+
+
+def structure_pool(high: Tensor) -> tuple[int, int]:
+    """Pooling (height, width) of HR features (N, C, h, w) that takes their detail away."""
+    return min(STRUCTURE_POOL, high.shape[2]), min(STRUCTURE_POOL, high.shape[3])
 
 
 class StructurePrior(nn.Module):
@@ -38,7 +44,7 @@ class StructurePrior(nn.Module):
 
     def forward(self, high: Tensor) -> Tensor:
         """HR features (N, C, h, w) -> (N, scales * width, h / 4, w / 4)."""
-        x = F.relu(self.project(F.avg_pool2d(high, STRUCTURE_POOL)))
+        x = F.relu(self.project(F.avg_pool2d(high, structure_pool(high))))
         return F.relu(torch.cat([scale(x) for scale in self.scales], dim=1))
 
 

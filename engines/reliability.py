@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-from engines.guidance import STRUCTURE_POOL
+from engines.guidance import structure_pool
 
 RANGE = (0.1, 10.0)
 """Contrast over its mean on good parts is held in this range, so no place is ever silenced."""
 
 
 class Reliability(nn.Module):
-    """Weight (contrast / mean contrast of good parts) ** exponent; 1 everywhere for the exponent 0."""
+    """Weight (contrast / mean contrast of good parts) ** exponent; none for the exponent 0."""
 
     inverse_mean: Tensor
 
@@ -30,15 +30,15 @@ class Reliability(nn.Module):
 
     def contrast(self, high: Tensor) -> Tensor:
         """Standardised HR features (N, C, h, w) -> root mean square of their gradient, (N, 1, h, w)."""
-        coarse = F.avg_pool2d(high, STRUCTURE_POOL)
+        coarse = F.avg_pool2d(high, structure_pool(high))
         x = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
         across = x[:, :, 1:-1, 2:] - x[:, :, 1:-1, :-2]
         down = x[:, :, 2:, 1:-1] - x[:, :, :-2, 1:-1]
         contrast = torch.sqrt((across * across + down * down).mean(dim=1, keepdim=True) + 1e-6)
         return F.interpolate(contrast, size=high.shape[-2:], mode="bilinear")
 
-    def forward(self, distance: Tensor, high: Tensor) -> Tensor:
-        """Weighted distance (N, 1, h, w)."""
+    def weighted(self, distance: Tensor, high: Tensor) -> Tensor:
+        """Distance (N, 1, h, w) times the weight at standardised HR features (N, C, h, w)."""
         if self.exponent == 0:
             return distance
         relative = (self.contrast(high) * self.inverse_mean).clamp(*RANGE)

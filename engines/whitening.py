@@ -1,4 +1,4 @@
-"""Mahalanobis distance of the alignment residual, with the covariance of good parts inside the graph."""
+"""Mahalanobis distance to good parts, with their covariance inside the graph."""
 
 from __future__ import annotations
 
@@ -7,50 +7,50 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 CLAMP = 100.0
-"""Standard deviations; keeps every square and sum far inside FP16's range (65504)."""
+"""Standard deviations; keeps every square and mean far inside FP16's range (65504)."""
 
 
 class Whitening(nn.Module):
-    """Distance under one covariance for all positions, or under one per position shrunk to it.
+    """Distance under one covariance for all positions, or under one for each block of positions.
 
-    Everything happens in the space whitened by the global covariance. There a position's covariance is its
-    `rank` strongest directions plus one noise variance for all others (probabilistic PCA, Tipping and Bishop
-    1999), so d^2 = |z|^2 / noise - |V^T z|^2: a tenth of the numbers that a full inverse per position takes.
+    `mean` is (1, C, 1, 1) or (1, C, h, w); `root` is (C, C), or (blocks, C, C) in row-major order of blocks
+    of `block` x `block` positions. Whitened features are `root` times the features less their mean.
     """
 
     mean: Tensor
-    whiten: Tensor
-    inverse_noise: Tensor
-    directions: Tensor
+    root: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channels = channels
+        self.block = 1
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
-        self.register_buffer("whiten", torch.eye(channels)[:, :, None, None])
-        self.register_buffer("inverse_noise", torch.ones(1, 1, 1, 1))
-        self.register_buffer("directions", torch.zeros(0, channels, 0))
+        self.register_buffer("root", torch.eye(channels))
 
     @property
     def per_position(self) -> bool:
-        """Whether every position has its own covariance."""
-        return self.directions.shape[0] > 0
+        """Whether positions have covariances of their own."""
+        return self.root.dim() == 3
 
-    def whitened(self, residual: Tensor) -> Tensor:
-        """(N, C, h, w) -> the same with zero mean and unit covariance over good parts."""
-        return F.conv2d(residual - self.mean, self.whiten).clamp(-CLAMP, CLAMP)
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, h, w) -> distance (N, 1, h, w), about 1 on good parts: root mean square when whitened."""
+        centred = features - self.mean
+        if not self.per_position:
+            z = F.conv2d(centred, self.root[:, :, None, None]).clamp(-CLAMP, CLAMP)
+            return torch.sqrt((z * z).mean(dim=1, keepdim=True) + 1e-6)
+        z = torch.matmul(in_blocks(centred, self.block), self.root.transpose(1, 2)).clamp(-CLAMP, CLAMP)
+        distance = torch.sqrt((z * z).mean(dim=2) + 1e-6)
+        return from_blocks(distance, self.block, features.shape[0], features.shape[2:])
 
-    def forward(self, residual: Tensor) -> Tensor:
-        """(N, C, h, w) -> distance (N, 1, h, w), about 1 on good parts: the root of d^2 / C."""
-        z = self.whitened(residual)
-        squared = (z * z).mean(dim=1, keepdim=True) * self.inverse_noise
-        if self.per_position:
-            squared = (squared - self._explained(z)).clamp(min=0.0)
-        return torch.sqrt(squared + 1e-6)
 
-    def _explained(self, z: Tensor) -> Tensor:
-        n, channels, height, width = z.shape
-        by_position = z.permute(2, 3, 0, 1).reshape(height * width, n, channels)
-        along = torch.matmul(by_position, self.directions)
-        explained = (along * along).sum(dim=2) / self.channels
-        return explained.T.reshape(n, 1, height, width)
+def in_blocks(x: Tensor, block: int) -> Tensor:
+    """(N, C, h, w) -> (blocks, N * block * block, C); `block` divides h and w."""
+    n, channels, height, width = x.shape
+    x = x.reshape(n, channels, height // block, block, width // block, block)
+    return x.permute(2, 4, 0, 3, 5, 1).reshape(-1, n * block * block, channels)
+
+
+def from_blocks(x: Tensor, block: int, count: int, shape: torch.Size) -> Tensor:
+    """(blocks, count * block * block) -> (count, 1, h, w), the inverse of `in_blocks` for one channel."""
+    height, width = shape
+    x = x.reshape(height // block, width // block, count, block, block)
+    return x.permute(2, 0, 3, 1, 4).reshape(count, 1, height, width)

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
 
+from calibration.checkpoint import Checkpoint
 from calibration.dataset import ImageFiles, Split, data_hash
 from calibration.fit import FitSettings, Progress, fit
 from calibration.inspected import inspected_output, map_mask
@@ -22,10 +23,9 @@ from calibration.parts import FILE_NAME, HeldOutPart, Part, Parts, save_parts
 from calibration.record import CalibrationError
 from calibration.roi import FILE_NAME as ROI_NAME
 from calibration.roi import InspectedArea, save_roi
-from engines.backbone import BACKBONE
 from engines.engine import Engine
 from engines.export import export_onnx
-from engines.hlgfa import TAPS, Geometry
+from engines.geometry import Geometry
 from engines.load import open_engine
 from engines.manifest import FILE_NAME as MANIFEST_NAME
 from engines.manifest import ONNX_NAME, Manifest, save_manifest
@@ -49,6 +49,23 @@ class TrainingData(NamedTuple):
         return cls(images, split, names, [file_sha256(path) for path in images.paths])
 
 
+def check_free(out: Path, *, force: bool) -> None:
+    """Say so before the long work if the folder is in the way.
+
+    Raises:
+        CalibrationError: `out` exists and may not be replaced.
+    """
+    if out.exists() and not force:
+        raise CalibrationError(f"{out}: exists. Choose another --out, or add --force to replace it.")
+
+
+def identity(data: TrainingData, geometry: Geometry, settings: FitSettings, *, threads: int) -> bytes:
+    """Bytes that are the same only for a training that would give the same model."""
+    versions = [version(package) for package in _PACKAGES]
+    what = [data.names, data.hashes, data.split, data.images.resample, geometry, settings, threads, versions]
+    return msgspec.json.encode(what)
+
+
 @contextmanager
 def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
     """A hidden folder beside `out` that takes its name only when the block has ended well.
@@ -56,8 +73,7 @@ def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         CalibrationError: `out` exists and may not be replaced.
     """
-    if out.exists() and not force:
-        raise CalibrationError(f"{out}: exists. Choose another --out, or add --force to replace it.")
+    check_free(out, force=force)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -79,6 +95,7 @@ def write_model(
     name: str,
     threads: int,
     progress: Progress,
+    checkpoint: Checkpoint | None = None,
     area: InspectedArea | None = None,
 ) -> Parts:
     """Fit, export and score the held-out parts, under a region of interest if there is one.
@@ -86,13 +103,13 @@ def write_model(
     Writes everything of the folder but its calibration.
     """
     torch.set_num_threads(threads)
-    network = fit(data.images, data.split, geometry, settings, progress=progress)
-    progress("export", 0, 1)
+    network = fit(data.images, data.split, geometry, settings, progress=progress, checkpoint=checkpoint)
+    progress.step("export", 0, 1)
     onnx = export_onnx(network)
     (folder / ONNX_NAME).write_bytes(onnx)
     manifest = _manifest(onnx, data, geometry, settings, name=name, threads=threads)
     save_manifest(manifest, folder / MANIFEST_NAME)
-    progress("export", 1, 1)
+    progress.step("export", 1, 1)
     with open_engine(folder, runtime="onnxruntime", threads=threads) as engine:
         parts = _parts(engine, data, progress, area)
     if area is not None:
@@ -107,7 +124,7 @@ def _parts(engine: Engine, data: TrainingData, progress: Progress, area: Inspect
     for done, index in enumerate(data.split.hold_out, 1):
         score = inspected_output(engine.infer(data.images[index]), inspected).score
         held.append(HeldOutPart(data.names[index], data.hashes[index], score))
-        progress("hold-out", done, len(data.split.hold_out))
+        progress.step("hold-out", done, len(data.split.hold_out))
     return Parts(
         model_sha256=engine.info.model_sha256,
         fit=[Part(data.names[i], data.hashes[i]) for i in data.split.fit],
@@ -124,8 +141,8 @@ def _manifest(
     return Manifest(
         model_id=f"{name}-{digest[:8]}",
         model_sha256=digest,
-        backbone=BACKBONE,
-        taps=list(TAPS),
+        backbone=settings.network.backbone,
+        taps=list(settings.network.taps),
         input_height_px=geometry.input_px[0],
         input_width_px=geometry.input_px[1],
         channels=3 if geometry.channels == 3 else 1,
@@ -145,10 +162,15 @@ def _manifest(
 
 
 def _flat(settings: FitSettings) -> dict[str, bool | int | float | str]:
-    """Settings as one level of keys: `guidance.hidden` and so on."""
+    """Settings as one level of keys: `network.guidance.hidden` and so on; lists as text."""
     flat: dict[str, bool | int | float | str] = {}
-    for key, value in msgspec.to_builtins(settings).items():
-        flat |= (
-            {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {key: value}
-        )
+
+    def add(prefix: str, values: dict[str, Any]) -> None:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                add(f"{prefix}{key}.", value)
+            else:
+                flat[prefix + key] = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+    add("", msgspec.to_builtins(settings))
     return flat

@@ -4,51 +4,67 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 if TYPE_CHECKING:
-    from calibration.fit import Progress
+    from collections.abc import Mapping
+
+    from calibration.dataset import ImageFiles
+    from calibration.fit import FitSettings
     from calibration.parts import Parts
     from calibration.roi import InspectedArea
-    from engines.hlgfa import Geometry
+    from engines.geometry import Geometry
 
+_SIZE_HELP = "HR view: the side of a square of equal area, or HEIGHTxWIDTH; multiples of 32."
 _INPUT_HELP = "Raw camera image, HEIGHTxWIDTH; images are scaled to it. Default: their own size."
+_METHOD_HELP = "hlgfa, or paper: guidance and cosine distance alone, without what we add."
 
 
 def train(  # noqa: PLR0917 - options of a command
     data: Annotated[Path, typer.Option(help="MVTec AD layout, or a plain folder of good images.")],
     out: Annotated[Path, typer.Option(help="Model folder to make, e.g. models/bottle.")],
     seed: Annotated[int, typer.Option(min=0, help="Fixes split, initial weights and nuisances.")] = 0,
-    size: Annotated[str, typer.Option(help="HR view: one number, or HEIGHTxWIDTH; multiples of 64.")] = "256",
+    size: Annotated[str, typer.Option(help=_SIZE_HELP)] = "256",
     input_size: Annotated[str | None, typer.Option("--input", help=_INPUT_HELP)] = None,
     channels: Annotated[int | None, typer.Option(help="1 or 3; default: that of the images.")] = None,
-    steps: Annotated[int, typer.Option(min=0, help="Guidance steps a level; 0: closed form only.")] = 400,
+    steps: Annotated[int, typer.Option(min=0, help="Guidance steps a level; 0: closed form only.")] = 800,
+    method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "hlgfa",
+    backbone: Annotated[
+        str, typer.Option(help="efficientnet_lite0, _lite1, _lite2, or timm:NAME.")
+    ] = "efficientnet_lite0",
     threads: Annotated[
         int, typer.Option(min=1, help="CPU threads; the same number repeats the same bits.")
     ] = (os.cpu_count() or 1),
     force: Annotated[bool, typer.Option("--force", help="Replace the model folder if it exists.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a training that was stopped; same options.")
+    ] = False,
     roi: Annotated[Path | None, typer.Option(help="Region of interest, see `hlgfa roi`.")] = None,
 ) -> None:
     """Learn the model of one part from images of good parts."""
-    from calibration.dataset import ImageFiles, good_parts, split_parts
-    from calibration.fit import FitSettings
-    from engines.guidance import GuidanceSettings
-    from engines.hlgfa import Geometry
-    from tools.model_folder import TrainingData, new_folder, write_model
+    from calibration.checkpoint import Checkpoint
+    from calibration.dataset import good_parts, split_parts
+    from tools.model_folder import TrainingData, check_free, identity, new_folder, write_model
+    from tools.train_view import TrainView
 
-    paths = good_parts(data)
-    input_px, found = _input(paths, input_size, channels)
-    geometry = Geometry(input_px=input_px, hr_px=_pair(size, "--size"), channels=found)
+    check_free(out, force=force)
+    images = _images(good_parts(data), input_size, channels)
+    geometry = _geometry(images, size)
     area = _region(roi, geometry)
-    settings = FitSettings(seed=seed, steps=steps, guidance=GuidanceSettings(enabled=steps > 0))
-    images = ImageFiles(paths, size_px=input_px, channels=found, resample=input_size is not None)
-    training_data = TrainingData.read(data, images, split_parts(len(paths), seed=seed))
-    with new_folder(out, force=force) as folder, _progress_bar() as progress:
+    settings = _settings(method, backbone, steps=steps, seed=seed)
+    training_data = TrainingData.read(data, images, split_parts(len(images), seed=seed))
+    checkpoint = Checkpoint(
+        out.parent / f".{out.name}.resume",
+        identity(training_data, geometry, settings, threads=threads),
+        resume=resume,
+    )
+    with _stoppable(out), new_folder(out, force=force) as folder, TrainView() as view:
         parts = write_model(
             folder,
             training_data,
@@ -56,10 +72,46 @@ def train(  # noqa: PLR0917 - options of a command
             settings,
             name=out.name,
             threads=threads,
-            progress=progress,
+            progress=view,
+            checkpoint=checkpoint,
             area=area,
         )
+    checkpoint.remove()
     _say(out, parts)
+
+
+@contextmanager
+def _stoppable(out: Path) -> Iterator[None]:
+    """Say how to go on after Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; {out} is as it was. Go on with the same options and --resume.", err=True)
+        raise typer.Exit(130) from None
+
+
+def _settings(method: str, backbone: str, *, steps: int, seed: int) -> FitSettings:
+    from calibration.fit import FitSettings
+    from calibration.guide import Schedule
+    from engines.guidance import GuidanceSettings
+    from engines.hlgfa import PAPER, NetworkSettings
+
+    if method not in {"hlgfa", "paper"}:
+        raise typer.BadParameter(f"--method: found {method!r}, expected hlgfa or paper.")
+    network = PAPER if method == "paper" else NetworkSettings()
+    if steps == 0:
+        network = msgspec.structs.replace(network, guidance=GuidanceSettings(enabled=False))
+    network = msgspec.structs.replace(network, backbone=backbone)
+    return FitSettings(seed=seed, schedule=Schedule(steps=max(steps, 1)), network=network)
+
+
+def _geometry(images: ImageFiles, size: str) -> Geometry:
+    """HR view as asked; one number stands for the area, in the shape of the images."""
+    from engines.geometry import Geometry, hr_like
+
+    asked = _pair(size, "--size")
+    hr_px = hr_like(images.size_px, asked[0]) if size.strip().isdigit() else asked
+    return Geometry(input_px=images.size_px, hr_px=hr_px, channels=images.channels)
 
 
 def _region(path: Path | None, geometry: Geometry) -> InspectedArea | None:
@@ -74,27 +126,33 @@ def _region(path: Path | None, geometry: Geometry) -> InspectedArea | None:
     return area
 
 
-def _input(paths: list[Path], asked: str | None, channels: int | None) -> tuple[tuple[int, int], int]:
-    """Raw size (height, width) and channels: as asked, else what all images have.
+def _images(paths: list[Path], asked: str | None, channels: int | None) -> ImageFiles:
+    """The images at their own size, or scaled to the size asked for; of several sizes, to their median.
 
     Raises:
-        DatasetError: the images differ and nothing was asked for.
+        DatasetError: some are grey and some in colour.
     """
-    from calibration.dataset import DatasetError, survey
+    from calibration.dataset import DatasetError, ImageFiles, survey
 
     sizes, found = survey(paths)
     folder = paths[0].parent
     if channels is None and len(found) > 1:
         kinds = _listed({f"{c} channel(s)": n for c, n in found.items()})
         raise DatasetError(f"{folder}: found {kinds}, expected one kind of image. Remove the odd ones.")
-    if asked is None and len(sizes) > 1:
-        shown = _listed({f"{h}x{w}": n for (h, w), n in sizes.most_common(3)})
-        raise DatasetError(
-            f"{folder}: found {len(sizes)} image sizes ({shown}, ...), expected one, as a camera has. Add "
-            "--input HEIGHTxWIDTH to scale every image to that size, or remove the odd ones."
+    if asked is not None:
+        size = _pair(asked, "--input")
+    elif len(sizes) == 1:
+        size = next(iter(sizes))
+    else:
+        heights, widths = (sorted(pair[axis] for pair in sizes.elements()) for axis in (0, 1))
+        size = heights[len(heights) // 2], widths[len(widths) // 2]
+        typer.echo(
+            f"warning: {folder}: found {len(sizes)} image sizes, where a camera has one. All are scaled to "
+            f"their median {size[0]}x{size[1]}; a station takes frames of that size only; see --input.",
+            err=True,
         )
-    size = _pair(asked, "--input") if asked else next(iter(sizes))
-    return size, channels or next(iter(found))
+    resample = asked is not None or len(sizes) > 1
+    return ImageFiles(paths, size_px=size, channels=channels or next(iter(found)), resample=resample)
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -107,25 +165,6 @@ def _pair(text: str, option: str) -> tuple[int, int]:
     if match is None or int(match[1]) == 0 or match[2] == "0":
         raise typer.BadParameter(f"{option}: found {text!r}, expected HEIGHTxWIDTH in pixels, e.g. 512x512.")
     return int(match[1]), int(match[2] or match[1])
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Progress]:
-    """One line a step of training, on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        tasks = {step: bar.add_task(step, total=None, visible=False) for step in _STEPS}
-
-        def report(step: str, done: int, total: int) -> None:
-            bar.update(tasks[step], completed=done, total=total, visible=True)
-
-        yield report
-
-
-_STEPS = ("features", "guidance", "export", "hold-out")
 
 
 def _say(out: Path, parts: Parts) -> None:

@@ -10,8 +10,8 @@ import torch
 
 from engines.engine import Engine, EngineError
 from engines.export import export_onnx
-from engines.guidance import GuidanceSettings
-from engines.hlgfa import Geometry, Hlgfa
+from engines.geometry import Geometry
+from engines.hlgfa import Hlgfa, NetworkSettings
 from engines.load import open_engine
 from engines.manifest import FILE_NAME, ONNX_NAME, Manifest, load_manifest, save_manifest
 
@@ -21,7 +21,7 @@ SIZE = (80, 96)
 @pytest.fixture(scope="module", params=[1, 3], ids=["grey", "colour"])
 def network(request: pytest.FixtureRequest) -> Hlgfa:
     torch.manual_seed(0)
-    return Hlgfa(Geometry(input_px=SIZE, hr_px=(64, 64), channels=request.param), GuidanceSettings())
+    return Hlgfa(Geometry(input_px=SIZE, hr_px=(64, 64), channels=request.param), NetworkSettings())
 
 
 @pytest.fixture(scope="module")

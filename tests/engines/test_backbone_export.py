@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from engines.backbone import Backbone, load_weights, open_backbone
 from engines.export import export_onnx
-from engines.hlgfa import Geometry, Hlgfa
+from engines.geometry import Geometry
+from engines.hlgfa import Hlgfa
 from support.timm_on_cpu import import_timm
 
 TAPS = (8, 16, 32)

@@ -1,16 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engines.engine import EngineError
+from engines.geometry import Geometry, hr_like
 from engines.guidance import Guidance, GuidanceSettings
-from engines.hlgfa import TAPS, Geometry, Hlgfa
+from engines.hlgfa import PAPER, Hlgfa, NetworkSettings
+from engines.level import enlarged
 from engines.whitening import Whitening
 
 
-@pytest.mark.parametrize(("hr_px", "channels"), [((64, 64), 1), ((128, 64), 3)])
+@pytest.mark.parametrize(("hr_px", "channels"), [((64, 64), 1), ((128, 64), 3), ((96, 160), 1)])
 def test_shapes(hr_px: tuple[int, int], channels: int) -> None:
-    network = Hlgfa(Geometry(input_px=(70, 90), hr_px=hr_px, channels=channels), GuidanceSettings())
+    network = Hlgfa(Geometry(input_px=(70, 90), hr_px=hr_px, channels=channels), NetworkSettings())
     shape = (70, 90) if channels == 1 else (70, 90, 3)
     with torch.no_grad():
         anomaly_map, score = network(torch.randint(0, 256, shape, dtype=torch.uint8))
@@ -21,7 +25,7 @@ def test_shapes(hr_px: tuple[int, int], channels: int) -> None:
 
 @pytest.mark.parametrize("hr_px", [(250, 256), (0, 64), (32, 32)])
 def test_sizes_that_do_not_divide_are_refused(hr_px: tuple[int, int]) -> None:
-    with pytest.raises(EngineError, match="multiples of 64"):
+    with pytest.raises(EngineError, match="multiples of 32"):
         Geometry(input_px=(64, 64), hr_px=hr_px)
 
 
@@ -36,25 +40,72 @@ def test_guidance_is_zero_before_it_has_learned(settings: GuidanceSettings) -> N
     assert not guidance(torch.randn(2, 64, 16, 16), torch.randn(2, 40, 16, 16)).any()
 
 
-def test_whitening_per_position_equals_the_full_inverse() -> None:
-    """d^2 with all directions kept is z^T C_p^-1 z at every position."""
+@pytest.mark.parametrize("block", [1, 2])
+def test_whitening_per_position_is_the_mahalanobis_distance_there(block: int) -> None:
     rng = np.random.default_rng(0)
-    channels, positions = 5, 4
-    basis = torch.from_numpy(rng.normal(size=(positions, channels, channels))).float()
-    covariance = basis @ basis.transpose(1, 2) + torch.eye(channels)
-    values, vectors = torch.linalg.eigh(covariance)
+    channels, height, width = 5, 4, 6
     whitening = Whitening(channels)
-    noise = values[:, 0]  # the smallest: all others are directions
-    whitening.inverse_noise = (1 / noise).reshape(1, 1, 2, 2)
-    whitening.directions = vectors * (1 / noise[:, None] - 1 / values).clamp(min=0).sqrt()[:, None, :]
-    z = torch.from_numpy(rng.normal(size=(3, channels, 2, 2))).float()
-    by_position = z.reshape(3, channels, positions).permute(0, 2, 1)
-    expected = torch.einsum("npc,pcd,npd->np", by_position, torch.linalg.inv(covariance), by_position)
-    found = whitening(z).reshape(3, positions) ** 2 * channels
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+    whitening.block = block
+    whitening.mean = torch.from_numpy(rng.normal(size=(1, channels, height, width))).float()
+    blocks = height * width // block**2
+    whitening.root = torch.from_numpy(rng.normal(size=(blocks, channels, channels))).float()
+    x = torch.from_numpy(rng.normal(size=(3, channels, height, width))).float()
+    found = whitening(x)
+    for row in range(height):
+        for column in range(width):
+            root = whitening.root[row // block * (width // block) + column // block]
+            precision = (root.T @ root).numpy()
+            for part in range(3):
+                z = (x[part, :, row, column] - whitening.mean[0, :, row, column]).numpy()
+                expected = np.sqrt(z @ precision @ z / channels)
+                assert found[part, 0, row, column] == pytest.approx(expected, rel=1e-4, abs=2e-3)
+
+
+def test_the_paper_has_no_closed_form_and_no_terms_of_ours() -> None:
+    level = Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), PAPER).level(16)
+    assert level.appearance is None
+    assert level.layout is None
+    low, high = torch.randn(2, 64 + 88, 4, 4), torch.randn(2, 112, 4, 4)
+    assert torch.equal(level.base(low), low[:, -112:])
+    cosine = (high * low[:, -112:]).sum(1) / high.norm(dim=1) / low[:, -112:].norm(dim=1)
+    torch.testing.assert_close(level.discrepancy(high, level.aligned(low, high))[:, 0], 1 - cosine)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (2, 3), (3, 5)])
+def test_enlarging_keeps_positions_when_a_view_does_not_divide(size: tuple[int, int]) -> None:
+    """Features beyond the edge are cut; the others lie where they lie without the cut."""
+    x = torch.arange(9.0).reshape(1, 1, 3, 3)
+    whole = torch.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+    assert torch.equal(enlarged(x, 2, size), whole[:, :, : size[0], : size[1]])
+    assert enlarged(x, 1, (3, 3)) is x
+
+
+@pytest.mark.parametrize(
+    ("input_px", "side", "expected"),
+    [
+        ((512, 512), 256, (256, 256)),
+        ((768, 305), 256, (416, 160)),
+        ((3000, 4096), 1024, (864, 1184)),
+        ((64, 4096), 256, (64, 4096)),
+    ],
+)
+def test_the_hr_view_has_the_shape_of_the_image(
+    input_px: tuple[int, int], side: int, expected: tuple[int, int]
+) -> None:
+    assert hr_like(input_px, side) == expected
+
+
+@given(st.integers(64, 4096), st.integers(64, 4096), st.integers(4, 40))
+def test_the_hr_view_distorts_little(height: int, width: int, step: int) -> None:
+    found = hr_like((height, width), 32 * step)
+    assert all(size >= 64 and size % 32 == 0 for size in found)
+    ratio = found[0] * width / (found[1] * height)
+    assert max(ratio, 1 / ratio) <= 1.51  # at most half a step of the smallest side, 64
 
 
 def test_every_level_is_aligned() -> None:
-    network = Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), GuidanceSettings(enabled=False))
-    assert [network.level(tap).tap for tap in TAPS] == list(TAPS)
-    assert all(network.level(tap).guidance is None for tap in TAPS)
+    network = Hlgfa(
+        Geometry(input_px=(64, 64), hr_px=(64, 64)), NetworkSettings(guidance=GuidanceSettings(enabled=False))
+    )
+    assert [network.level(tap).tap for tap in network.taps] == [8, 16, 32]
+    assert all(network.level(tap).guidance is None for tap in network.taps)

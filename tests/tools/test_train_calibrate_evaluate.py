@@ -7,6 +7,7 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from calibration.parts import load_parts
@@ -99,26 +100,36 @@ def test_an_existing_model_is_not_overwritten(model: Path, data: Path) -> None:
         train(data, model, steps=0)
 
 
-def test_a_stopped_training_leaves_nothing(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_stopped_training_leaves_what_resume_needs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("calibration.fit.train_guidance", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        train(data, tmp_path / "m", size="64", steps=1, threads=1)
-    assert not list(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr("calibration.fit.train_guidance", interrupted)
+        with pytest.raises(typer.Exit) as stopped:
+            train(data, tmp_path / "m", size="64", steps=1, threads=1)
+    assert stopped.value.exit_code == 130
+    assert "--resume" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".m.resume"]
+    with pytest.raises(CalibrationError, match="belongs to a training with other settings"):
+        train(data, tmp_path / "m", size="64", steps=2, threads=1, resume=True)
+    train(data, tmp_path / "m", size="64", steps=1, threads=1, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_colour_parts_of_mixed_sizes_need_an_input_size(tmp_path: Path) -> None:
+def test_colour_parts_of_mixed_sizes_are_scaled_to_their_median(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "parts"
     folder.mkdir()
     for index in range(12):
         size = 80 + index % 3
         Image.fromarray(good_part(index, size_px=size, channels=3)).save(folder / f"{index:02}.png")
-    with pytest.raises(CalibrationError, match=r"found 3 image sizes .*Add --input"):
-        train(folder, tmp_path / "m", size="64", steps=0, threads=1)
+    train(folder, tmp_path / "median", size="64", steps=0, threads=1)
+    assert "found 3 image sizes" in capsys.readouterr().err
+    assert load_manifest(tmp_path / "median").input_shape == (81, 81, 3)
     train(folder, tmp_path / "m", size="64x128", input_size="72x140", steps=0, threads=1)
     manifest = load_manifest(tmp_path / "m")
     assert manifest.input_shape == (72, 140, 3)

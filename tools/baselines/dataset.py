@@ -21,7 +21,8 @@ from calibration.dataset import (
 )
 from calibration.evaluation import scaled_mask
 from engines.backbone import open_backbone
-from engines.hlgfa import Geometry, Views
+from engines.geometry import Geometry
+from engines.hlgfa import Views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

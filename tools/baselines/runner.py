@@ -14,7 +14,7 @@ from calibration.dataset import split_parts
 from calibration.fit import FitSettings
 from calibration.metrics import aupro, auroc
 from tools.baselines.dataset import CachedFeatures, LabelledSet, extract
-from tools.baselines.methods import BASELINES, baseline_method, hlgfa_method, paper_method, strides_of
+from tools.baselines.methods import BASELINES, OURS, baseline_method, hlgfa_method, strides_of
 from tools.baselines.results import Result
 
 if TYPE_CHECKING:
@@ -62,10 +62,8 @@ class Runner:
         if method in BASELINES:
             pair = self._train_features, self._test_features
             return baseline_method(method, *pair, split, self.settings, seed=seed, progress=self.progress)
-        if method == "paper":
-            return paper_method()
         images = labelled.images, labelled.test_images
-        settings = FitSettings(seed=seed)
+        settings = FitSettings(seed=seed, network=OURS[method])
         return hlgfa_method(*images, split, labelled.geometry, settings, progress=self.progress)
 
     def _metrics(self, scores: AnomalyScores) -> tuple[float | None, float | None, float | None]:
