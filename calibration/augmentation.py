@@ -41,9 +41,29 @@ def inject(
         settings: how much.
         rng: the only source of chance.
     """
-    change = _points(image.shape[1:], settings, rng) + _stripes(image.shape[1:], settings, rng)
-    change += _hairs(image.shape[1:], settings, rng)
-    return np.clip(image + change, 0, 255).astype(np.float32)
+    return np.clip(image + _change(image.shape[1:], settings, rng), 0, 255).astype(np.float32)
+
+
+def inject_raw(
+    image: NDArray[np.uint8], hr_px: tuple[int, int], settings: NuisanceSettings, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """A copy of a raw image with the nuisances that `inject` would give its HR view.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+        hr_px: (height, width) of the HR view; the nuisances are drawn there and enlarged to the image.
+        settings: how much.
+        rng: the only source of chance.
+    """
+    change = cv2.resize(_change(hr_px, settings, rng), image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    change = change if image.ndim == 2 else change[..., None]
+    return np.asarray(np.clip(np.rint(image + change), 0, 255), np.uint8)
+
+
+def _change(
+    shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    return _points(shape, settings, rng) + _stripes(shape, settings, rng) + _hairs(shape, settings, rng)
 
 
 def _points(

@@ -72,7 +72,7 @@ def inverse_root(matrix: Tensor, power: float = 0.5) -> Tensor:
 
 
 def fit_scale(term: Term, distance: Tensor) -> None:
-    """Bring the distances of good parts to mean 0 and deviation 1, so that terms can be added."""
+    """Bring the distances of good parts to mean 0 and deviation 1, so that terms can be compared."""
     distance = distance.double()
     term.offset.copy_(distance.mean())
     term.gain.copy_(1.0 / distance.std().clamp(min=1e-6))

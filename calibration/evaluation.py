@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from calibration.dataset import GOOD
-from calibration.metrics import aupro, auroc, f1_at
+from calibration.metrics import aupro, auroc, f1_at, f1_max
 from calibration.record import CalibrationError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Metrics(msgspec.Struct, frozen=True, kw_only=True):
     pixel_auroc: float | None
     aupro: float | None
     f1: float
+    f1_max: float | None
     false_reject_rate: float
     miss_rate: float
     ms_per_image: float
@@ -71,6 +72,7 @@ def measure(
         pixel_auroc=_defined(pixel_auroc),
         aupro=_defined(aupro(maps, masks, inspected=inspected) if masked else float("nan")),
         f1=f1_at(scores, defect, threshold),
+        f1_max=_defined(f1_max(scores, defect)),
         false_reject_rate=float(rejected[~defect].mean()),
         miss_rate=float((~rejected[defect]).mean()),
         ms_per_image=float(np.median([part.infer_ms for part in parts])),

@@ -60,6 +60,15 @@ def extract(
     )
 
 
+def feature_bytes(network: Hlgfa) -> int:
+    """Bytes of one part's features in one copy."""
+    height, width = network.geometry.hr_px
+    channels = network.backbone.tap_channels
+    high = sum(channels[tap] * (height // tap) * (width // tap) for tap in network.taps)
+    low = sum(c * -(-height // (2 * tap)) * -(-width // (2 * tap)) for tap, c in channels.items())
+    return 4 * (high + low)
+
+
 def joined(parts: Sequence[Features]) -> Features:
     """Several sets of features as one."""
     return Features(

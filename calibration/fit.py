@@ -17,10 +17,11 @@ import torch
 
 from calibration import closed_form
 from calibration.augmentation import NuisanceSettings
-from calibration.features import Features, extract, joined
+from calibration.features import Features, extract, feature_bytes, joined
 from calibration.guide import Schedule, train_guidance
 from calibration.level_data import LevelData, level_data
-from calibration.terms import fit_terms
+from calibration.record import CalibrationError
+from calibration.terms import FittedTerm, fit_terms, summed, weigh
 from engines.hlgfa import Hlgfa, NetworkSettings
 
 if TYPE_CHECKING:
@@ -41,15 +42,22 @@ class Progress(Protocol):
     def step(self, name: str, done: int, total: int) -> None:
         """A step of that name has done so many of its units."""
 
+    def note(self, text: str) -> None:
+        """Something that the person who trains should know."""
+
     def scores(self, scores: NDArray[np.float64], level: int, levels: int) -> None:
         """Image scores of good parts that the levels so far did not see, in the units of the whole."""
 
 
 class FitSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that training can be told; the defaults are the same for every part."""
+    """Everything that training can be told; the defaults are the same for every part.
+
+    `memory_gib` bounds the features that are held; while a level is fitted, about twice as much is needed.
+    """
 
     seed: int = 0
     nuisances: bool = True
+    memory_gib: float = 4.0
     schedule: Schedule = Schedule()
     network: NetworkSettings = NetworkSettings()
     nuisance: NuisanceSettings = NuisanceSettings()
@@ -83,9 +91,10 @@ def fit(
     """
     torch.manual_seed(settings.seed)
     network = Hlgfa(geometry, settings.network, weights=weights)
+    split = _that_fits(network, split, settings, progress)
     with torch.no_grad():
         seen, unseen = _features(network, images, split, settings, progress=progress, checkpoint=checkpoint)
-    maps: list[tuple[int, Tensor]] = []
+    fitted: list[FittedTerm] = []
     for number, tap in enumerate(network.taps):
         level = network.level(tap)
         with torch.no_grad():
@@ -96,11 +105,40 @@ def fit(
                 level, train, settings.schedule, seed=settings.seed, on_step=told, checkpoint=checkpoint
             )
         with torch.no_grad():
-            maps += fit_terms(level, train, level_data(level, unseen), copies=settings.copies)
-            scores = network.fuse(maps).amax(dim=(1, 2, 3)).double().numpy()
+            fitted += fit_terms(level, train, level_data(level, unseen), copies=settings.copies)
+            scores = summed(network, fitted).numpy()
         progress.step("scoring", number + 1, len(network.taps))
         progress.scores(scores, number + 1, len(network.taps))
+    with torch.no_grad():
+        weigh(network, fitted)
     return network.eval()
+
+
+def _that_fits(network: Hlgfa, split: Split, settings: FitSettings, progress: Progress) -> Split:
+    """The split, or evenly drawn parts of it whose features keep to the memory allowed.
+
+    Raises:
+        CalibrationError: not even ten parts do.
+    """
+    each = feature_bytes(network) * settings.copies
+    parts, most = len(split.fit) + len(split.whiten), int(settings.memory_gib * 2**30 / each)
+    if parts <= most:
+        return split
+    if most < min(10, parts):
+        raise CalibrationError(
+            f"features of one part take {each / 2**30:.2f} GiB, and {settings.memory_gib:g} GiB are allowed; "
+            "expected room for 10 parts. Allow more with --memory-gib, or train at a smaller --size."
+        )
+    progress.note(
+        f"features of {most} of {parts} parts fit into {settings.memory_gib:g} GiB; the others do not train. "
+        "Allow more with --memory-gib, or train at a smaller --size."
+    )
+    share = most / parts
+    fit_parts, whiten_parts = (
+        [part[i] for i in np.linspace(0, len(part) - 1, max(2, int(len(part) * share))).round().astype(int)]
+        for part in (split.fit, split.whiten)
+    )
+    return msgspec.structs.replace(split, fit=fit_parts, whiten=whiten_parts)
 
 
 class _Told:

@@ -44,6 +44,19 @@ def f1_at(scores: NDArray[np.floating], positive: NDArray[np.bool_], threshold: 
     return 2 * hits / (int(called.sum()) + int(positive.sum())) if hits else 0.0
 
 
+def f1_max(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> float:
+    """The greatest F1 over all thresholds; nan if there is no positive."""
+    total = int(positive.sum())
+    if not total:
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(positive[order])
+    ordered = scores[order]
+    last_of_value = np.append(ordered[1:] != ordered[:-1], True)  # equal values are called together
+    f1 = 2 * hits / (np.arange(1, len(scores) + 1) + total)
+    return float(f1[last_of_value].max())
+
+
 def aupro(
     maps: Sequence[NDArray[np.floating]],
     masks: Sequence[NDArray[np.bool_]],

@@ -126,10 +126,10 @@ class Hlgfa(nn.Module):
         return [item for tap in self.taps for item in self.level(tap)(high[tap], low[tap // 2], low[tap])]
 
     def fuse(self, maps: list[tuple[int, Tensor]]) -> Tensor:
-        """Maps of all terms with their strides -> anomaly map (N, 1, *map_shape)."""
+        """Maps of terms with their strides -> anomaly map (N, 1, *map_shape): their sum, smoothed."""
         finest = min(self.taps)
         size = self.geometry.level_shape(finest)
-        fused = torch.stack([enlarged(m, stride // finest, size) for stride, m in maps]).mean(dim=0)
+        fused = torch.stack([enlarged(m, stride // finest, size) for stride, m in maps]).sum(dim=0)
         if self.settings.background:
             fused = fused - self.settings.background * fused.mean(dim=(2, 3), keepdim=True)
         smooth: Tensor = self.smoothing(enlarged(fused, finest // MAP_STRIDE, self.geometry.map_shape))

@@ -35,7 +35,7 @@ class Standardise(nn.Module):
 
 
 class Term(nn.Module):
-    """One summand of the anomaly map: a distance to good parts in units of its spread over them."""
+    """One summand of the anomaly map: a distance to good parts, from its mean over them, times a weight."""
 
     offset: Tensor
     gain: Tensor
@@ -47,11 +47,11 @@ class Term(nn.Module):
         self.register_buffer("gain", torch.ones(1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, h, w) -> (N, 1, h, w): mean 0, deviation 1 on good parts."""
+        """Features (N, C, h, w) -> (N, 1, h, w), 0 on average over good parts."""
         return self.scaled(self.whitening(features))
 
     def scaled(self, distance: Tensor) -> Tensor:
-        """Distance (N, 1, h, w) -> the same in units of its spread."""
+        """Distance (N, 1, h, w) -> the term's share of the anomaly map."""
         return (distance - self.offset) * self.gain
 
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     from calibration.calibrated import Calibrated
-    from calibration.dataset import LabelledPart
+    from calibration.dataset import ImageFiles, LabelledPart
     from calibration.evaluation import Metrics, Scored
+    from calibration.record import Calibration
     from engines.engine import Engine
     from engines.manifest import Manifest
 
@@ -24,6 +27,9 @@ def evaluate(  # noqa: PLR0917 - options of a command
     data: Annotated[Path, typer.Option(help="MVTec AD layout: test/good, test/KIND, ground_truth/KIND.")],
     json: Annotated[Path | None, typer.Option(help="Where to write the figures.")] = None,
     save_heatmaps: Annotated[Path | None, typer.Option(help="Folder for one overlay per image.")] = None,
+    nuisances: Annotated[
+        bool, typer.Option("--nuisances", help="Once more with points, stripes and hairs on every part.")
+    ] = False,
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
@@ -46,16 +52,23 @@ def evaluate(  # noqa: PLR0917 - options of a command
         map_shape=(manifest.map_height, manifest.map_width),
     )
     found = labelled_parts(data)
+    images = _images(manifest, found)
     runtime_name: Literal["onnxruntime", "openvino"] = runtime  # type: ignore[assignment]  # open_engine checks
     with open_engine(model, runtime=runtime_name, threads=threads) as engine:
-        parts = _score(engine, manifest, calibrated, found, save_heatmaps)
+        parts = _score(engine, manifest, calibrated, found, images, heatmaps=save_heatmaps)
+        disturbed = []
+        if nuisances:
+            disturbed = _score(engine, manifest, calibrated, found, _disturbed(images, manifest))
     kept, left_out = without_outside(parts)
     threshold, inspected = calibrated.calibration.threshold, _at_hr(calibrated, manifest)
     total = measure(kept, threshold, inspected=inspected)
     kinds = measure_kinds(kept, threshold, inspected=inspected)
+    with_nuisances = None
+    if disturbed:
+        with_nuisances = measure(without_outside(disturbed)[0], threshold, inspected=inspected)
     if json is not None:
-        _write(json, manifest, calibrated, total, kinds, left_out=left_out)
-    _say(total, kinds)
+        _write(json, manifest, calibrated, total, kinds, with_nuisances=with_nuisances, left_out=left_out)
+    _say(calibrated.calibration, total, kinds, with_nuisances)
     if left_out:
         typer.echo(f"left out, defects wholly outside the region of interest: {_listed(left_out)}")
 
@@ -65,22 +78,17 @@ def _score(
     manifest: Manifest,
     calibrated: Calibrated,
     found: list[LabelledPart],
-    heatmaps: Path | None,
+    images: Sequence[NDArray[np.uint8]],
+    *,
+    heatmaps: Path | None = None,
 ) -> list[Scored]:
     from rich.console import Console
     from rich.progress import track
 
-    from calibration.dataset import ImageFiles
     from calibration.evaluation import Scored, scaled_map
     from calibration.inspected import inspected_output
     from tools.overlay import save_overlay
 
-    images = ImageFiles(
-        [part.path for part in found],
-        size_px=(manifest.input_height_px, manifest.input_width_px),
-        channels=manifest.channels,
-        resample=bool(manifest.training.get("input_resampled", False)),
-    )
     hr_px = (manifest.hr_height_px, manifest.hr_width_px)
     scored = []
     for index in track(range(len(images)), description="evaluate", console=Console(stderr=True)):
@@ -96,6 +104,29 @@ def _score(
             name = f"{found[index].kind}/{found[index].path.stem}.png"
             save_overlay(heatmaps / name, image, anomaly_map, mask, calibrated)
     return scored
+
+
+def _images(manifest: Manifest, found: list[LabelledPart]) -> ImageFiles:
+    from calibration.dataset import ImageFiles
+
+    return ImageFiles(
+        [part.path for part in found],
+        size_px=(manifest.input_height_px, manifest.input_width_px),
+        channels=manifest.channels,
+        resample=bool(manifest.training.get("input_resampled", False)),
+    )
+
+
+def _disturbed(images: ImageFiles, manifest: Manifest) -> Sequence[NDArray[np.uint8]]:
+    """The images with nuisances of the amount that training injects, the same ones for every model."""
+    import numpy as np
+
+    from calibration.augmentation import NuisanceSettings, inject_raw
+
+    hr_px = (manifest.hr_height_px, manifest.hr_width_px)
+    return [
+        inject_raw(images[i], hr_px, NuisanceSettings(), np.random.default_rng(i)) for i in range(len(images))
+    ]
 
 
 def _truth(
@@ -141,6 +172,7 @@ def _write(
     total: Metrics,
     kinds: dict[str, Metrics],
     *,
+    with_nuisances: Metrics | None,
     left_out: dict[str, int],
 ) -> None:
     import msgspec
@@ -153,20 +185,32 @@ def _write(
         "threshold": calibrated.calibration.threshold,
         "roi_sha256": calibrated.calibration.roi_sha256,
         "left_out": left_out,
+        "nuisances": None if with_nuisances is None else msgspec.to_builtins(with_nuisances),
+        "false_reject_stated": calibrated.calibration.false_reject_rate,
+        "false_reject_lower": calibrated.calibration.false_reject_lower,
+        "false_reject_upper": calibrated.calibration.false_reject_upper,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
-def _say(total: Metrics, kinds: dict[str, Metrics]) -> None:
+def _say(
+    calibration: Calibration, total: Metrics, kinds: dict[str, Metrics], with_nuisances: Metrics | None
+) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(
         "kind", "parts", "image AUROC", "pixel AUROC", "AUPRO", "F1", "false rejects", "misses", "ms"
     )
-    for kind, m in [*kinds.items(), ("all", total)]:
+    disturbed = [] if with_nuisances is None else [("all, with nuisances", with_nuisances)]
+    for kind, m in [*kinds.items(), ("all", total), *disturbed]:
         areas = ["-" if v is None else f"{v:.4f}" for v in (m.image_auroc, m.pixel_auroc, m.aupro)]
         rates = [f"{m.f1:.3f}", f"{m.false_reject_rate:.1%}", f"{m.miss_rate:.1%}", f"{m.ms_per_image:.1f}"]
         table.add_row(kind, str(m.parts), *areas, *rates)
     Console().print(table)
+    typer.echo(
+        f"best F1 {total.f1_max:.3f}; false rejects {total.false_reject_rate:.2%}, stated "
+        f"{calibration.false_reject_rate:.2%} in {calibration.false_reject_lower:.2%} .. "
+        f"{calibration.false_reject_upper:.2%} at {calibration.confidence:.0%} confidence"
+    )

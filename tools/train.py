@@ -45,6 +45,9 @@ def train(  # noqa: PLR0917 - options of a command
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a training that was stopped; same options.")
     ] = False,
+    memory_gib: Annotated[
+        float, typer.Option("--memory-gib", min=0.01, help="For features; training needs about twice that.")
+    ] = 4.0,
     roi: Annotated[Path | None, typer.Option(help="Region of interest, see `hlgfa roi`.")] = None,
 ) -> None:
     """Learn the model of one part from images of good parts."""
@@ -57,7 +60,9 @@ def train(  # noqa: PLR0917 - options of a command
     images = _images(good_parts(data), input_size, channels)
     geometry = _geometry(images, size)
     area = _region(roi, geometry)
-    settings = _settings(method, backbone, steps=steps, seed=seed)
+    settings = msgspec.structs.replace(
+        _settings(method, backbone, steps=steps, seed=seed), memory_gib=memory_gib
+    )
     training_data = TrainingData.read(data, images, split_parts(len(images), seed=seed))
     checkpoint = Checkpoint(
         out.parent / f".{out.name}.resume",

@@ -46,6 +46,10 @@ class TrainView:
         """Move the bar of a step."""
         self._bars.update(self._tasks[name], completed=done, total=total, visible=True)
 
+    def note(self, text: str) -> None:
+        """Print a warning above the bars."""
+        self._bars.console.print(f"warning: {text}", highlight=False, soft_wrap=True)
+
     def scores(self, scores: NDArray[np.float64], level: int, levels: int) -> None:
         """Print a threshold for these scores; it settles as levels come in."""
         estimate = fit_threshold(scores, RATE).value

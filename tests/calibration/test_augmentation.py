@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from calibration.augmentation import NuisanceSettings, inject
+from calibration.augmentation import NuisanceSettings, inject, inject_raw
 
 OFF = NuisanceSettings(points_share=0, stripes=0, hairs=0)
 IMAGE = np.full((3, 64, 80), 128.0, np.float32)
@@ -19,6 +19,20 @@ def test_the_same_seed_injects_the_same_and_leaves_the_image_alone() -> None:
     settings = NuisanceSettings()
     np.testing.assert_array_equal(_changed(settings, 1), _changed(settings, 1))
     assert (IMAGE == 128).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 80), (128, 160), (64, 80, 3)])
+def test_a_raw_image_gets_what_its_hr_view_would(shape: tuple[int, ...]) -> None:
+    raw = inject_raw(np.full(shape, 128, np.uint8), (64, 80), NuisanceSettings(), np.random.default_rng(3))
+    change = raw.astype(np.float32) - 128
+    change = change if raw.ndim == 2 else change[..., 0]
+    expected = _changed(NuisanceSettings())[0]
+    step = shape[0] // 64
+    pooled = change.reshape(64, step, 80, step).mean(axis=(1, 3))
+    # Enlarged twice and pooled again, a point loses what it gave to its neighbours; stripes and hairs stay.
+    np.testing.assert_allclose(pooled.mean(axis=0), expected.mean(axis=0), atol=1.0)
+    if step == 1:
+        np.testing.assert_allclose(change, np.rint(expected), atol=0.51)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -7,6 +8,7 @@ import torch
 from calibration import closed_form
 from calibration.checkpoint import Checkpoint
 from calibration.dataset import split_parts
+from calibration.features import feature_bytes
 from calibration.fit import FitSettings, fit
 from calibration.guide import Schedule
 from calibration.record import CalibrationError
@@ -30,9 +32,13 @@ class Told:
     def __init__(self) -> None:
         self.last: dict[str, tuple[int, int]] = {}
         self.estimates: list[np.ndarray] = []
+        self.notes: list[str] = []
 
     def step(self, name: str, done: int, total: int) -> None:
         self.last[name] = done, total
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def scores(self, scores: np.ndarray, level: int, levels: int) -> None:
         self.estimates.append(scores)
@@ -124,6 +130,26 @@ def test_a_stopped_training_goes_on_to_the_same_bits(network: Hlgfa, tmp_path: P
         assert torch.equal(value, again[name]), name
     checkpoint.remove()
     assert not folder.exists()
+
+
+def test_features_keep_to_the_memory_allowed(network: Hlgfa) -> None:
+    told, split = Told(), split_parts(len(PARTS), seed=0)
+    part_gib = feature_bytes(network) * 2 / 2**30
+    settings = FitSettings(schedule=Schedule(steps=1, batch=2), memory_gib=12.5 * part_gib)
+    fit(PARTS, split, GEOMETRY, settings, progress=told)
+    assert len(told.notes) == 1
+    assert "features of 12 of 19 parts fit" in told.notes[0]
+    assert told.last["features"][1] <= 24
+    with pytest.raises(CalibrationError, match="expected room for 10 parts"):
+        fit(PARTS, split, GEOMETRY, msgspec.structs.replace(settings, memory_gib=9 * part_gib), progress=told)
+
+
+def test_bytes_of_features_are_counted_right(network: Hlgfa) -> None:
+    geometry = Geometry(input_px=(96, 160), hr_px=(96, 160))
+    other = Hlgfa(geometry, NetworkSettings())
+    high, low = other.features(torch.zeros(1, 1, 96, 160))
+    kept = [high[tap] for tap in other.taps] + list(low.values())
+    assert feature_bytes(other) == sum(f.numel() * 4 for f in kept)
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from calibration.dataset import GOOD
 from calibration.evaluation import Scored, measure
-from calibration.metrics import aupro, auroc, f1_at
+from calibration.metrics import aupro, auroc, f1_at, f1_max
 
 SEEDS = st.integers(0, 10_000)
 
@@ -22,6 +22,17 @@ def test_auroc_equals_scikit_learn(seed: int, count: int, levels: int) -> None:
     positive = rng.random(count) < 0.4
     positive[:2] = [True, False]
     assert auroc(scores, positive) == pytest.approx(roc_auc_score(positive, scores), abs=1e-12)
+
+
+@settings(deadline=None)
+@given(seed=SEEDS, count=st.integers(2, 60), levels=st.integers(1, 20))
+def test_f1_max_is_the_best_of_all_thresholds(seed: int, count: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, levels, count).astype(np.float64)
+    positive = rng.random(count) < 0.4
+    positive[0] = True
+    best = max(f1_score(positive, scores >= value) for value in scores)
+    assert f1_max(scores, positive) == pytest.approx(best)
 
 
 @settings(max_examples=25, deadline=None)

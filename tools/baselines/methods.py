@@ -12,6 +12,7 @@ from torch import Tensor
 
 from calibration.evaluation import scaled_map
 from calibration.fit import FitSettings, fit
+from calibration.record import CalibrationError
 from engines.hlgfa import PAPER, NetworkSettings
 from tools.baselines.maps import AnomalyScores, Baseline, Features
 from tools.baselines.padim import Padim
@@ -103,6 +104,10 @@ class _Told:
 
     def __init__(self, progress: StepProgress) -> None:
         self.step = progress
+
+    def note(self, text: str) -> None:
+        """A comparison on fewer parts than the others had would be none."""
+        raise CalibrationError(text)
 
     def scores(self, scores: NDArray[np.float64], level: int, levels: int) -> None:
         """Nothing: the comparison measures on test parts."""
