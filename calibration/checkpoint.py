@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 KEY_NAME = "key"
 EVERY_STEPS = 50
 State = dict[str, Any]
+
+
+class Kept(Protocol):
+    """Where a training keeps what another one can begin with."""
+
+    def load_features(self, name: str) -> Features | None:
+        """Features saved under that name, if there are any."""
+
+    def save_features(self, name: str, features: Features) -> None:
+        """Keep features."""
+
+    def load_guidance(self, tap: int) -> State | None:
+        """State of a level's guidance, if it was saved."""
+
+    def save_guidance(self, tap: int, state: State) -> None:
+        """Keep the state of a level's guidance instead of an older one."""
 
 
 class Checkpoint:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from calibration.checkpoint import Checkpoint
+    from calibration.checkpoint import Kept
     from calibration.dataset import Split
     from engines.geometry import Geometry
     from engines.level import Level
@@ -52,11 +52,14 @@ class Progress(Protocol):
 class FitSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that training can be told; the defaults are the same for every part.
 
+    `nuisances`, `per_position` and `weighed` switch augmentation, covariances of positions, weights of terms.
     `memory_gib` bounds the features that are held; while a level is fitted, about twice as much is needed.
     """
 
     seed: int = 0
     nuisances: bool = True
+    per_position: bool = True
+    weighed: bool = True
     memory_gib: float = 4.0
     schedule: Schedule = Schedule()
     network: NetworkSettings = NetworkSettings()
@@ -75,7 +78,7 @@ def fit(
     settings: FitSettings,
     *,
     progress: Progress,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Kept | None = None,
     weights: Mapping[str, Tensor] | None = None,
 ) -> Hlgfa:
     """Train one network on good parts; the parts of `split.hold_out` are never read.
@@ -105,12 +108,15 @@ def fit(
                 level, train, settings.schedule, seed=settings.seed, on_step=told, checkpoint=checkpoint
             )
         with torch.no_grad():
-            fitted += fit_terms(level, train, level_data(level, unseen), copies=settings.copies)
-            scores = summed(network, fitted).numpy()
+            judged = level_data(level, unseen)
+            fitted += fit_terms(
+                level, train, judged, copies=settings.copies, per_position=settings.per_position
+            )
+            scores = summed(network, fitted, spread=settings.weighed).numpy()
         progress.step("scoring", number + 1, len(network.taps))
         progress.scores(scores, number + 1, len(network.taps))
     with torch.no_grad():
-        weigh(network, fitted)
+        weigh(network, fitted, spread=settings.weighed)
     return network.eval()
 
 
@@ -159,7 +165,7 @@ def _features(
     settings: FitSettings,
     *,
     progress: Progress,
-    checkpoint: Checkpoint | None,
+    checkpoint: Kept | None,
 ) -> tuple[Features, Features]:
     """Features of the parts that fit the alignment, and of the others."""
     rng = np.random.default_rng(settings.seed)

@@ -16,7 +16,7 @@ from calibration.level_data import chunked
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from calibration.checkpoint import Checkpoint
+    from calibration.checkpoint import Kept
     from calibration.level_data import LevelData
     from engines.level import Level
 
@@ -39,7 +39,7 @@ def train_guidance(
     *,
     seed: int,
     on_step: Callable[[], None],
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Kept | None = None,
 ) -> None:
     """Fit the guidance to what it is to correct, on windows as large as the features of a small image.
 
@@ -53,7 +53,11 @@ def train_guidance(
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(guidance.parameters(), lr=schedule.learning_rate, weight_decay=1e-4)
     rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.learning_rate, total_steps=schedule.steps, pct_start=0.1
+        optimiser,
+        schedule.learning_rate,
+        total_steps=schedule.steps,
+        # A rise of exactly one step has no length to it, and torch divides by that.
+        pct_start=0.1 if schedule.steps >= 20 else 0.3,
     )
     done = 0
     state = None if checkpoint is None else checkpoint.load_guidance(level.tap)

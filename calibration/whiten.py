@@ -50,19 +50,22 @@ class _Spectra(NamedTuple):
     along: Tensor
 
 
-def fit_whitening(whitening: Whitening, features: Tensor, *, copies: int = 1) -> Choice:
+def fit_whitening(
+    whitening: Whitening, features: Tensor, *, copies: int = 1, per_position: bool = True
+) -> Choice:
     """Fill a whitening from the features of good parts.
 
     Args:
         whitening: gets the result.
         features: (copies * parts, C, h, w): all parts, then all parts again in their second copy, ...
         copies: how often each part is in it; copies of a part are left out together.
+        per_position: whether positions may have covariances of their own.
     """
     mean, root, log_volume = _pooled(features, per_position=False)
     flat = _distances(whitening, features, mean, root)
     best = _typical(flat.square() * features.shape[1], copies) + log_volume
     choice = Choice(1.0, flat)
-    block = _block(features)
+    block = _block(features) if per_position else None
     if block is None:
         return choice
     spectra = _spectra(features, block, copies)

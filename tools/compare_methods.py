@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tools.errors import run_app
+from tools.sizes import size_pair
 
 if TYPE_CHECKING:
     from tools.baselines.dataset import LabelledSet
@@ -25,9 +26,9 @@ def compare_methods(  # noqa: PLR0917 - options of a command
     out: Annotated[Path, typer.Option(help="Results as JSON; what is there already is not run again.")],
     data: Annotated[list[Path] | None, typer.Option(help="MVTec AD layout; once for each set.")] = None,
     seeds: Annotated[str, typer.Option(help="Each fixes split, draws and initial weights.")] = "0,1,2",
-    size: Annotated[str, typer.Option(help="HR view: one number, or HEIGHTxWIDTH; multiples of 64.")] = "256",
+    size: Annotated[str, typer.Option(help="HR view, as hlgfa train takes it.")] = "256",
     methods: Annotated[
-        str, typer.Option(help="Out of padim, patchcore, student, hlgfa and paper.")
+        str, typer.Option(help="Out of padim, patchcore, student, hlgfa, paper and the ablations.")
     ] = "padim,patchcore,student",
     taps: Annotated[str, typer.Option(help="Strides of the features that baselines see.")] = "8,16",
     coreset_patches: Annotated[
@@ -50,10 +51,11 @@ def compare_methods(  # noqa: PLR0917 - options of a command
     from tools.baselines.student import StudentSettings
 
     names, numbers = methods.split(","), _numbers(seeds, "--seeds")
+    size_pair(size, "--size")
     if set(names) - set(METHODS):
         raise typer.BadParameter(f"--methods: found {methods!r}, expected some of {','.join(METHODS)}.")
     settings = Settings(
-        hr_px=_size(size),
+        size=size,
         taps=tuple(sorted(set(_numbers(taps, "--taps")))),
         patchcore=PatchCoreSettings(max_patches=coreset_patches) if coreset_patches else PatchCoreSettings(),
         student=StudentSettings(steps=student_steps) if student_steps else StudentSettings(),
@@ -61,7 +63,7 @@ def compare_methods(  # noqa: PLR0917 - options of a command
     comparison = open_comparison(out, settings if data else None)
     if data:
         torch.set_num_threads(threads)
-        sets = [LabelledSet.find(folder, settings.hr_px) for folder in data]
+        sets = [LabelledSet.find(folder, settings.size) for folder in data]
         _check_names(sets)
         comparison = _run(comparison, sets, names, numbers, out)
     if table is not None:
@@ -80,7 +82,7 @@ def _run(
     from tools.baselines.runner import Runner
 
     for labelled in sets:
-        missing = [(m, s) for m in methods for s in seeds if not comparison.has(labelled.name, m, s)]
+        missing = [(m, s) for s in seeds for m in methods if not comparison.has(labelled.name, m, s)]
         with _progress_bar(labelled.name) as progress:
             runner = Runner(labelled, comparison.settings, progress)
             for method, seed in missing:
@@ -102,13 +104,6 @@ def _numbers(text: str, option: str) -> list[int]:
     if re.fullmatch(r"\d{1,9}(,\d{1,9})*", text) is None:
         raise typer.BadParameter(f"{option}: found {text!r}, expected numbers and commas, e.g. 0,1,2.")
     return [int(number) for number in text.split(",")]
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", text.strip())
-    if match is None:
-        raise typer.BadParameter(f"--size: found {text!r}, expected HEIGHTxWIDTH in pixels, e.g. 512x256.")
-    return int(match[1]), int(match[2] or match[1])
 
 
 def _line(result: Result) -> str:

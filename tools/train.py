@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
+
+from tools.sizes import hr_size, median_size, size_pair
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,11 +112,9 @@ def _settings(method: str, backbone: str, *, steps: int, seed: int) -> FitSettin
 
 
 def _geometry(images: ImageFiles, size: str) -> Geometry:
-    """HR view as asked; one number stands for the area, in the shape of the images."""
-    from engines.geometry import Geometry, hr_like
+    from engines.geometry import Geometry
 
-    asked = _pair(size, "--size")
-    hr_px = hr_like(images.size_px, asked[0]) if size.strip().isdigit() else asked
+    hr_px = hr_size(size, images.size_px)
     return Geometry(input_px=images.size_px, hr_px=hr_px, channels=images.channels)
 
 
@@ -145,12 +144,11 @@ def _images(paths: list[Path], asked: str | None, channels: int | None) -> Image
         kinds = _listed({f"{c} channel(s)": n for c, n in found.items()})
         raise DatasetError(f"{folder}: found {kinds}, expected one kind of image. Remove the odd ones.")
     if asked is not None:
-        size = _pair(asked, "--input")
+        size = size_pair(asked, "--input")
     elif len(sizes) == 1:
         size = next(iter(sizes))
     else:
-        heights, widths = (sorted(pair[axis] for pair in sizes.elements()) for axis in (0, 1))
-        size = heights[len(heights) // 2], widths[len(widths) // 2]
+        size = median_size(sizes)
         typer.echo(
             f"warning: {folder}: found {len(sizes)} image sizes, where a camera has one. All are scaled to "
             f"their median {size[0]}x{size[1]}; a station takes frames of that size only; see --input.",
@@ -162,14 +160,6 @@ def _images(paths: list[Path], asked: str | None, channels: int | None) -> Image
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{value} in {count} files" for value, count in counts.items())
-
-
-def _pair(text: str, option: str) -> tuple[int, int]:
-    """Parse "256" or "256x384" as (height, width)."""
-    match = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", text.strip())
-    if match is None or int(match[1]) == 0 or match[2] == "0":
-        raise typer.BadParameter(f"{option}: found {text!r}, expected HEIGHTxWIDTH in pixels, e.g. 512x512.")
-    return int(match[1]), int(match[2] or match[1])
 
 
 def _say(out: Path, parts: Parts) -> None:

@@ -10,7 +10,8 @@ from calibration.checkpoint import Checkpoint
 from calibration.dataset import split_parts
 from calibration.features import feature_bytes
 from calibration.fit import FitSettings, fit
-from calibration.guide import Schedule
+from calibration.guide import Schedule, train_guidance
+from calibration.level_data import LevelData
 from calibration.record import CalibrationError
 from engines.geometry import Geometry
 from engines.hlgfa import Hlgfa, NetworkSettings
@@ -78,6 +79,17 @@ def test_the_same_seed_gives_the_same_bits(network: Hlgfa) -> None:
 def test_another_seed_gives_another_model(network: Hlgfa) -> None:
     other = _fit(PARTS, seed=1)
     assert not torch.equal(other.level(8).ridge, network.level(8).ridge)
+
+
+@pytest.mark.parametrize("steps", [*range(1, 24), 100])
+def test_any_number_of_steps_trains(steps: int) -> None:
+    level = Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), NetworkSettings()).level(32)
+    level.ridge.normal_(std=0.01)
+    data = LevelData(torch.randn(4, 304, 2, 2), torch.randn(4, 192, 2, 2), torch.randn(4, 192, 1, 1))
+    done: list[None] = []
+    train_guidance(level, data, Schedule(steps=steps, batch=2), seed=0, on_step=lambda: done.append(None))
+    assert len(done) == steps
+    assert all(torch.isfinite(p).all() for p in level.parameters())
 
 
 def test_held_out_parts_are_never_read() -> None:

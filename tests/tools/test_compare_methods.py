@@ -124,7 +124,7 @@ def test_what_was_finished_stays_when_a_later_method_fails(
 
 def test_other_settings_do_not_mix(results: Path) -> None:
     with pytest.raises(CalibrationError, match=r"found results with Settings.*Choose another --out"):
-        open_comparison(results, Settings(hr_px=(128, 128)))
+        open_comparison(results, Settings(size="128"))
 
 
 def test_a_damaged_file_and_none_at_all_are_refused(tmp_path: Path) -> None:
@@ -184,12 +184,11 @@ def test_ours_runs_through_the_same_call(data: Path, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("method", ["hlgfa", "paper"])
 def test_ours_trains_for_real(data: Path, method: str) -> None:
     from calibration.dataset import split_parts
-    from calibration.fit import FitSettings
     from calibration.guide import Schedule
     from tools.baselines.methods import OURS, hlgfa_method
 
-    labelled = LabelledSet.find(data, HR)
-    settings = FitSettings(schedule=Schedule(steps=10, batch=4), network=OURS[method])
+    labelled = LabelledSet.find(data, "64x64")
+    settings = msgspec.structs.replace(OURS[method], schedule=Schedule(steps=10, batch=4))
     split = split_parts(len(labelled.images), seed=0)
     outcome = hlgfa_method(
         labelled.images, labelled.test_images, split, labelled.geometry, settings, progress=lambda *_: None
@@ -216,7 +215,7 @@ def test_baselines_never_see_held_out_parts(
 
     monkeypatch.setattr("tools.baselines.methods.Padim", Spy)
     _compare(tmp_path / "raw.json", data, methods="padim", seeds="4")
-    labelled = LabelledSet.find(data, HR)
+    labelled = LabelledSet.find(data, "64x64")
     cached = extract(labelled.images, labelled.geometry, BACKBONE, (4, 8, 16), progress=lambda *_: None)
     split = split_parts(12, seed=4)
     assert torch.equal(seen[0], cached.at(sorted(split.fit + split.whiten))[8])
@@ -227,19 +226,19 @@ def test_baselines_never_see_held_out_parts(
 def test_images_of_several_sizes_are_scaled_to_one(tmp_path: Path) -> None:
     folder = write_parts(tmp_path / "disc", train=3, good=1, bad=1)
     Image.fromarray(good_part(0, size_px=80)).save(folder / "train/good/000.png")
-    labelled = LabelledSet.find(folder, HR)
-    assert labelled.geometry.input_px == HR
-    assert [labelled.images[i].shape for i in range(3)] == [HR] * 3
+    labelled = LabelledSet.find(folder, "64x64")
+    assert labelled.geometry.input_px == (96, 96)
+    assert [labelled.images[i].shape for i in range(3)] == [(96, 96)] * 3
     assert [mask.shape for mask in labelled.masks().values()] == [HR, HR]
     Image.fromarray(good_part(0, channels=3)).save(folder / "train/good/001.png")
     with pytest.raises(CalibrationError, match=r"found 1 channel\(s\) in 4 files, 3 channel\(s\) in 1 files"):
-        LabelledSet.find(folder, HR)
+        LabelledSet.find(folder, "64")
 
 
 def test_defects_without_a_mask_count_for_the_image_only(tmp_path: Path) -> None:
     folder = write_parts(tmp_path / "disc", train=3, good=2, bad=2)
     (folder / "ground_truth/scratch/001_mask.png").unlink()
-    labelled = LabelledSet.find(folder, (192, 192))
+    labelled = LabelledSet.find(folder, "192")
     assert labelled.defective().tolist() == [False, False, True, True]
     masks = labelled.masks()
     assert sorted(masks) == [0, 1, 2]

@@ -23,6 +23,7 @@ from calibration.evaluation import scaled_mask
 from engines.backbone import open_backbone
 from engines.geometry import Geometry
 from engines.hlgfa import Views
+from tools.sizes import hr_size, median_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,8 +44,10 @@ class LabelledSet(NamedTuple):
     test_parts: list[LabelledPart]
 
     @classmethod
-    def find(cls, folder: Path, hr_px: tuple[int, int]) -> LabelledSet:
-        """Find the files of an MVTec AD layout; images of different sizes will all be scaled to the HR size.
+    def find(cls, folder: Path, size: str) -> LabelledSet:
+        """Find the files of an MVTec AD layout; images of different sizes will all be scaled to their median.
+
+        The HR view is that of `hlgfa train --size`.
 
         Raises:
             DatasetError: a part of the layout is missing, or grey and colour images are mixed.
@@ -54,8 +57,8 @@ class LabelledSet(NamedTuple):
         if len(channels) > 1:
             kinds = ", ".join(f"{c} channel(s) in {n} files" for c, n in sorted(channels.items()))
             raise DatasetError(f"{folder}: found {kinds}, expected one kind of image. Convert the odd ones.")
-        input_px = next(iter(sizes)) if len(sizes) == 1 else hr_px
-        geometry = Geometry(input_px=input_px, hr_px=hr_px, channels=next(iter(channels)))
+        input_px = median_size(survey(train)[0])
+        geometry = Geometry(input_px=input_px, hr_px=hr_size(size, input_px), channels=next(iter(channels)))
         images, test_images = (
             ImageFiles(paths, size_px=input_px, channels=geometry.channels, resample=len(sizes) > 1)
             for paths in (train, [part.path for part in test])

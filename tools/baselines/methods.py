@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from calibration.evaluation import scaled_map
 from calibration.fit import FitSettings, fit
 from calibration.record import CalibrationError
+from engines.guidance import GuidanceSettings
 from engines.hlgfa import PAPER, NetworkSettings
 from tools.baselines.maps import AnomalyScores, Baseline, Features
 from tools.baselines.padim import Padim
@@ -23,12 +25,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from calibration.dataset import Split
+    from calibration.features import Features as TrainFeatures
     from engines.geometry import Geometry
     from tools.baselines.dataset import CachedFeatures
     from tools.baselines.results import Settings
 
 BASELINES = ("padim", "patchcore", "student")
-OURS = {"hlgfa": NetworkSettings(), "paper": PAPER}
+_FULL, _GUIDED = NetworkSettings(), GuidanceSettings()
+_replace = msgspec.structs.replace
+OURS = {
+    "hlgfa": FitSettings(),
+    "paper": FitSettings(network=PAPER),
+    # One thing less than hlgfa, or other:
+    "no-guidance": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, enabled=False))),
+    "no-structure": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, structure_channels=0))),
+    "no-gate": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, gate=False))),
+    "detail-8": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, detail_channels=8))),
+    "no-reliability": FitSettings(network=_replace(_FULL, reliability=0.0)),
+    "no-background": FitSettings(network=_replace(_FULL, background=0.0)),
+    "no-appearance": FitSettings(network=_replace(_FULL, appearance_taps=())),
+    "no-layout": FitSettings(network=_replace(_FULL, layout_taps=())),
+    "alignment": FitSettings(network=_replace(_FULL, appearance_taps=(), layout_taps=())),
+    "strides-8-16": FitSettings(network=_replace(_FULL, taps=(8, 16), appearance_taps=(16,), layout_taps=())),
+    "one-covariance": FitSettings(per_position=False),
+    "equal-weights": FitSettings(weighed=False),
+    "no-nuisances": FitSettings(nuisances=False),
+}
+"""Settings of our method and of its ablations, by the name that the table gives them."""
 METHODS = (*BASELINES, *OURS)
 
 StepProgress = Callable[[str, int, int], None]
@@ -81,14 +104,18 @@ def hlgfa_method(
     settings: FitSettings,
     *,
     progress: StepProgress,
+    features: FeatureCache | None = None,
 ) -> Outcome:
     """Ours: fit on the split, run the network on each test image, enlarge its map to HR pixels.
 
-    Fitting reads its images itself, so its time includes that.
+    Fitting reads its images itself, so its time includes that. With `features` it begins with what an earlier
+    fit on the same images, split and seed left there, and the time that this took is added.
     """
     started = time.perf_counter()
-    network = fit(images, split, geometry, settings, progress=_Told(progress))
+    network = fit(images, split, geometry, settings, progress=_Told(progress), checkpoint=features)
     fit_s = time.perf_counter() - started
+    if features is not None:
+        fit_s += features.read_s
 
     @torch.inference_mode()
     def score(image: Tensor) -> AnomalyScores:
@@ -97,6 +124,34 @@ def hlgfa_method(
 
     scores, score_ms = _scored((torch.from_numpy(i.copy()) for i in _each(test_images)), score)
     return Outcome(scores, fit_s, score_ms)
+
+
+class FeatureCache:
+    """Features of fits that differ in other settings only; a `fit.Kept` that keeps no guidance."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, TrainFeatures] = {}
+        self._seconds: dict[str, float] = {}
+        self._asked = time.perf_counter()
+        self.read_s = 0.0
+
+    def load_features(self, name: str) -> TrainFeatures | None:
+        """What was saved under that name; `read_s` is what all that was read had taken to make."""
+        if name == "seen":
+            self.read_s = 0.0
+        self._asked = time.perf_counter()
+        self.read_s += self._seconds.get(name, 0.0)
+        return self._kept.get(name)
+
+    def save_features(self, name: str, features: TrainFeatures) -> None:
+        """Keep them, and how long it took since they were asked for."""
+        self._kept[name], self._seconds[name] = features, time.perf_counter() - self._asked
+
+    def load_guidance(self, tap: int) -> None:
+        """None: every fit trains its own."""
+
+    def save_guidance(self, tap: int, state: dict[str, Any]) -> None:
+        """Not kept."""
 
 
 class _Told:

@@ -20,10 +20,10 @@ METRICS = ("image_auroc", "pixel_auroc", "aupro")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What all rows of one file share."""
+    """What all rows of one file share; `size` is that of `hlgfa train`."""
 
     backbone: str = BACKBONE
-    hr_px: tuple[int, int] = (256, 256)
+    size: str = "256"
     taps: tuple[int, ...] = (8, 16)
     padim: PadimSettings = PadimSettings()
     patchcore: PatchCoreSettings = PatchCoreSettings()
@@ -107,10 +107,9 @@ def markdown_table(comparison: Comparison) -> str:
     """
     rows = comparison.results
     sets = list(dict.fromkeys(row.data for row in rows))
-    height, width = comparison.settings.hr_px
     lines = [
         "Image AUROC / pixel AUROC / AUPRO in %, mean ± standard deviation over seeds.",
-        f"Backbone {comparison.settings.backbone}, HR view {height}x{width}.",
+        f"Backbone {comparison.settings.backbone}, HR view `--size {comparison.settings.size}`.",
         f"Measured on {'; '.join(sorted({f'{row.machine}, {row.threads} thread(s)' for row in rows}))}.",
         "",
         f"| method | {' | '.join([*sets, 'mean', 'fit, s', 'one image, ms'])} |",

@@ -7,20 +7,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import torch
 
 from calibration.dataset import split_parts
-from calibration.fit import FitSettings
 from calibration.metrics import aupro, auroc
 from tools.baselines.dataset import CachedFeatures, LabelledSet, extract
-from tools.baselines.methods import BASELINES, OURS, baseline_method, hlgfa_method, strides_of
+from tools.baselines.methods import BASELINES, OURS, FeatureCache, baseline_method, hlgfa_method, strides_of
 from tools.baselines.results import Result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from calibration.dataset import ImageFiles
+    from calibration.fit import FitSettings
     from tools.baselines.maps import AnomalyScores
     from tools.baselines.methods import Outcome, StepProgress
     from tools.baselines.results import Settings
@@ -31,6 +32,7 @@ class Runner:
 
     def __init__(self, labelled: LabelledSet, settings: Settings, progress: StepProgress) -> None:
         self.labelled, self.settings, self.progress = labelled, settings, progress
+        self._cached: tuple[object, FeatureCache] | None = None
 
     def result(self, method: str, seed: int) -> Result:
         """Fit one method with one seed and measure it on the test parts.
@@ -63,8 +65,18 @@ class Runner:
             pair = self._train_features, self._test_features
             return baseline_method(method, *pair, split, self.settings, seed=seed, progress=self.progress)
         images = labelled.images, labelled.test_images
-        settings = FitSettings(seed=seed, network=OURS[method])
-        return hlgfa_method(*images, split, labelled.geometry, settings, progress=self.progress)
+        settings = msgspec.structs.replace(OURS[method], seed=seed)
+        cache = self._fit_features(seed, settings)
+        return hlgfa_method(
+            *images, split, labelled.geometry, settings, progress=self.progress, features=cache
+        )
+
+    def _fit_features(self, seed: int, settings: FitSettings) -> FeatureCache:
+        """Those of the last fit if they are the same; only one set is held."""
+        key = (seed, settings.nuisances, settings.network.taps)
+        if self._cached is None or self._cached[0] != key:
+            self._cached = key, FeatureCache()
+        return self._cached[1]
 
     def _metrics(self, scores: AnomalyScores) -> tuple[float | None, float | None, float | None]:
         """Image AUROC, pixel AUROC and AUPRO."""
