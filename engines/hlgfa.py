@@ -33,6 +33,14 @@ SMOOTHING_SIGMA = 1.0
 """Gaussian over the anomaly map, in map pixels (4 HR pixels), as PatchCore and PaDiM do at full size."""
 
 
+COARSE_STRIDE = 32
+"""HR pixels from which on a term's map is coarse."""
+LOCAL_RADIUS = 8
+"""Map pixels around one in which the fine map localises the coarse one: a position at stride 32."""
+LOCAL_FLOOR = 0.5
+"""Added to the fine map before ratios are taken: it is about 0 on good parts, and its noise is no place."""
+
+
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a network consists of; the defaults are the same for every part.
 
@@ -40,7 +48,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     at which HR and LR features are judged by themselves, too. `reliability` is the exponent of the
     reliability weight, 0 leaves it away. `background` is the share of a part's own mean response that is
     taken off its map: a good part that is grainy or hazy all over else comes near the threshold everywhere;
-    below 1, a part that is bad all over still is. `closed_form` off is the paper alone.
+    below 1, a part that is bad all over still is. `localise` holds coarse terms to where fine ones peak.
+    `closed_form` off is the paper alone.
     """
 
     backbone: str = BACKBONE
@@ -48,7 +57,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     closed_form: bool = True
     guidance: GuidanceSettings = GuidanceSettings()
     reliability: float = 0.2
-    background: float = 0.5
+    background: float = 0.25
+    localise: bool = True
     appearance_taps: tuple[int, ...] = (16, 32)
     layout_taps: tuple[int, ...] = (32,)
 
@@ -57,6 +67,7 @@ PAPER = NetworkSettings(
     closed_form=False,
     guidance=GuidanceSettings(detail_channels=8),
     background=0.0,
+    localise=False,
     appearance_taps=(),
     layout_taps=(),
 )
@@ -126,19 +137,43 @@ class Hlgfa(nn.Module):
         return [item for tap in self.taps for item in self.level(tap)(high[tap], low[tap // 2], low[tap])]
 
     def fuse(self, maps: list[tuple[int, Tensor]]) -> Tensor:
-        """Maps of terms with their strides -> anomaly map (N, 1, *map_shape): their sum, smoothed."""
+        """Maps of terms with their strides in HR pixels -> anomaly map (N, 1, *map_shape)."""
+        fine, coarse = (
+            [item for item in maps if (item[0] >= COARSE_STRIDE) is wanted] for wanted in (False, True)
+        )
+        if not fine or not coarse:
+            return self._summed(maps)
+        if not self.settings.localise:
+            return self._summed(fine) + self._summed(coarse)
+        return localised(self._summed(fine), self._summed(coarse))
+
+    def _summed(self, maps: list[tuple[int, Tensor]]) -> Tensor:
+        """Sum of maps at the anomaly map's size, smoothed, less its share of the part's own mean."""
         finest = min(self.taps)
         size = self.geometry.level_shape(finest)
-        fused = torch.stack([enlarged(m, stride // finest, size) for stride, m in maps]).sum(dim=0)
+        summed = torch.stack([enlarged(m, stride // finest, size) for stride, m in maps]).sum(dim=0)
+        smooth: Tensor = self.smoothing(enlarged(summed, finest // MAP_STRIDE, self.geometry.map_shape))
         if self.settings.background:
-            fused = fused - self.settings.background * fused.mean(dim=(2, 3), keepdim=True)
-        smooth: Tensor = self.smoothing(enlarged(fused, finest // MAP_STRIDE, self.geometry.map_shape))
+            smooth = smooth - self.settings.background * smooth.mean(dim=(2, 3), keepdim=True)
         return smooth
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(H, W) or (H, W, 3) uint8 -> anomaly map (h, w) float32 and image score (1,), its maximum."""
         anomaly_map = self.fuse(self.maps(*self.features(self.views.high(image))))[0, 0]
         return anomaly_map, anomaly_map.amax(dim=(0, 1)).reshape(1)
+
+
+def localised(fine: Tensor, coarse: Tensor) -> Tensor:
+    """Sum of two maps (N, 1, h, w), with what the coarse one adds held to where the fine one peaks near by.
+
+    Coarse features respond far around a defect, and a plain sum smears it. Where the fine map is the maximum
+    of its surroundings nothing is taken away, so a defect that only the coarse map sees keeps its peak.
+    """
+    r = LOCAL_RADIUS
+    near = F.pad(fine, (r, r, r, r), mode="replicate")
+    near = F.max_pool2d(F.max_pool2d(near, (1, 2 * r + 1), stride=1), (2 * r + 1, 1), stride=1)
+    gate = ((fine + LOCAL_FLOOR).clamp(min=0.0) / (near + LOCAL_FLOOR).clamp(min=0.1)).clamp(max=1.0)
+    return fine + coarse.clamp(max=0.0) + coarse.clamp(min=0.0) * gate * gate
 
 
 class Smoothing(nn.Module):

@@ -10,7 +10,8 @@ from engines.hlgfa import Hlgfa, NetworkSettings
 
 # Nothing that TensorRT does not parse: no antialiased Resize, no NonZero, no TopK, no Loop.
 OPERATORS = {
-    *("Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "Exp", "Gather", "MatMul", "Mul", "Neg"),
+    *("Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "Exp", "Gather", "MatMul", "MaxPool"),
+    *("Mul", "Neg"),
     *(
         "Pad",
         "Pow",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engines.engine import EngineError
 from engines.geometry import Geometry, hr_like
 from engines.guidance import Guidance, GuidanceSettings
-from engines.hlgfa import PAPER, Hlgfa, NetworkSettings
+from engines.hlgfa import PAPER, Hlgfa, NetworkSettings, localised
 from engines.level import enlarged
 from engines.whitening import Whitening
 
@@ -69,6 +69,27 @@ def test_the_paper_has_no_closed_form_and_no_terms_of_ours() -> None:
     assert torch.equal(level.base(low), low[:, -112:])
     cosine = (high * low[:, -112:]).sum(1) / high.norm(dim=1) / low[:, -112:].norm(dim=1)
     torch.testing.assert_close(level.discrepancy(high, level.aligned(low, high))[:, 0], 1 - cosine)
+
+
+def test_a_coarse_response_is_held_to_the_fine_peak() -> None:
+    fine, coarse = torch.zeros(1, 1, 40, 40), torch.full((1, 1, 40, 40), -0.2)
+    fine[0, 0, 20, 10] = 3.0
+    coarse[0, 0, 14:27, 4:17] = 2.0
+    found = localised(fine, coarse)
+    assert found[0, 0, 20, 10] == pytest.approx(5.0)
+    assert found[0, 0, 16, 12] < 0.1  # inside the coarse response, far below the fine peak
+    assert found[0, 0, 35, 35] == pytest.approx(-0.2)
+    assert found.argmax() == 20 * 40 + 10
+
+
+@given(st.integers(0, 1000))
+def test_localising_adds_nothing_and_keeps_the_fine_maximum(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    fine, coarse = (torch.randn(1, 1, 30, 26, generator=generator) for _ in range(2))
+    found = localised(fine, coarse)
+    assert (found <= fine + coarse + 1e-6).all()
+    peak = fine.argmax()
+    assert found.flatten()[peak] == pytest.approx(float((fine + coarse).flatten()[peak]), abs=1e-5)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (2, 3), (3, 5)])

@@ -43,6 +43,7 @@ OURS = {
     "detail-8": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, detail_channels=8))),
     "no-reliability": FitSettings(network=_replace(_FULL, reliability=0.0)),
     "no-background": FitSettings(network=_replace(_FULL, background=0.0)),
+    "no-localisation": FitSettings(network=_replace(_FULL, localise=False)),
     "no-appearance": FitSettings(network=_replace(_FULL, appearance_taps=())),
     "no-layout": FitSettings(network=_replace(_FULL, layout_taps=())),
     "alignment": FitSettings(network=_replace(_FULL, appearance_taps=(), layout_taps=())),
