@@ -1,4 +1,7 @@
-"""One model of real bottles for all tests here: made by the commands, with their defaults."""
+"""One model of real bottles for all tests here: made by the commands, with a quarter of the guidance's steps.
+
+With all of its 800 steps it takes two minutes more; docs/accuracy.md has the figures of the defaults.
+"""
 
 import subprocess
 import sys
@@ -18,7 +21,7 @@ def hlgfa(*arguments: object) -> None:
 @pytest.fixture(scope="session")
 def bottle_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "bottle"
-    hlgfa("train", "--data", BOTTLE, "--out", folder)
+    hlgfa("train", "--data", BOTTLE, "--out", folder, "--steps", 200)
     hlgfa("calibrate", "--model", folder)
     return folder
 

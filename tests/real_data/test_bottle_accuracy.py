@@ -1,4 +1,4 @@
-"""Real parts: bottle with the defaults of the commands; the bars of the first milestone."""
+"""Real parts: bottle with the defaults of the commands but for the steps; the bars of the first milestone."""
 
 from __future__ import annotations
 
