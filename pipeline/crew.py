@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pipeline.outbox import Outbox
 
 STOP_S = 2.0
+LAST_WORDS_MS = 200
 """How long a child may take to close before it is killed."""
 
 
@@ -234,6 +235,7 @@ class Crew:
     # When they go
 
     def _lose_capture(self, line: CameraLine, now_ns: int, why: str) -> None:
+        self._await_last_words(line.child)
         with contextlib.suppress(ProtocolError, msgspec.MsgspecError):
             self._hear_capture(line)  # what it said before it went still counts
         text = self._bury(line.child, now_ns, why)
@@ -244,11 +246,20 @@ class Crew:
         self._announce(line.child, "camera", text, Reason.CAMERA_LOST)
 
     def _lose_inspection(self, now_ns: int, why: str) -> None:
+        self._await_last_words(self._inspection)
         with contextlib.suppress(ProtocolError, msgspec.MsgspecError):
             self._hear_inspection()
         text = self._bury(self._inspection, now_ns, why)
         self._flow.on_engine_lost(text)
         self._announce(self._inspection, "fault", text, Reason.ENGINE_ERROR)
+
+    def _await_last_words(self, child: Child) -> None:
+        """While starting, wait for what a child that has just ended said: the end may be noticed before it.
+
+        Not on a running line, where nothing may wait.
+        """
+        if not self._started and child.socket is not None:
+            child.socket.poll(LAST_WORDS_MS)
 
     def _bury(self, child: Child, now_ns: int, why: str) -> str:
         self._forget(child)
