@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import msgspec
@@ -16,6 +16,9 @@ from PIL import Image
 
 from calibration.images import SUFFIXES, decode_image, image_format, list_images
 from calibration.record import CalibrationError
+
+if TYPE_CHECKING:
+    from engines.manifest import Manifest
 
 GOOD = "good"
 
@@ -51,6 +54,16 @@ class ImageFiles(Sequence[NDArray[np.uint8]]):
         self, paths: Sequence[Path], *, size_px: tuple[int, int], channels: int, resample: bool = False
     ) -> None:
         self.paths, self.size_px, self.channels, self.resample = list(paths), size_px, channels, resample
+
+    @classmethod
+    def for_model(cls, paths: Sequence[Path], manifest: Manifest) -> ImageFiles:
+        """As the model's training read its own: scaled if those were, strict if they were not."""
+        return cls(
+            paths,
+            size_px=(manifest.input_height_px, manifest.input_width_px),
+            channels=manifest.channels,
+            resample=bool(manifest.training.get("input_resampled", False)),
+        )
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -49,7 +49,7 @@ def train_guidance(
     """
     assert level.guidance is not None
     guidance = level.guidance.train()
-    loss_of = _metric_loss(level, data) if level.closed_form else _cosine_loss
+    loss_of = _metric_loss(level, data) if level.closed_form else _mean_of(level.discrepancy)
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(guidance.parameters(), lr=schedule.learning_rate, weight_decay=1e-4)
     rate = torch.optim.lr_scheduler.OneCycleLR(
@@ -103,8 +103,8 @@ def _metric_loss(level: Level, data: LevelData) -> Callable[[Tensor, Tensor], Te
     return loss
 
 
-def _cosine_loss(high: Tensor, aligned: Tensor) -> Tensor:
-    return (1.0 - F.cosine_similarity(high, aligned, dim=1)).mean()
+def _mean_of(distance: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda high, aligned: distance(high, aligned).mean()
 
 
 def _batch(data: LevelData, window: int, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from calibration.record import CalibrationError
+from engines.area import area_weights
 from engines.engine import EngineOutput
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def map_mask(area: InspectedArea, map_shape: tuple[int, int]) -> NDArray[np.bool
 
 def inspected_share(pixels: NDArray[np.bool_], map_shape: tuple[int, int]) -> NDArray[np.float64]:
     """Share of each map pixel's area that is true in the image: (h, w) float64, 0..1."""
-    rows, columns = (_overlap(px, n) for px, n in zip(pixels.shape, map_shape, strict=True))
+    rows, columns = (area_weights(px, n) for px, n in zip(pixels.shape, map_shape, strict=True))
     share = np.empty((map_shape[0], pixels.shape[1]))
     for row, weights in enumerate(rows):
         touched = np.flatnonzero(weights)
@@ -93,11 +94,3 @@ def enlarged(mask: NDArray[np.bool_], size_px: tuple[int, int]) -> NDArray[np.bo
         ((np.arange(px) + 0.5) * n / px).astype(np.intp) for px, n in zip(size_px, mask.shape, strict=True)
     )
     return mask[np.ix_(rows, columns)]
-
-
-def _overlap(size_px: int, cells: int) -> NDArray[np.float64]:
-    """(cells, size_px): the share of each cell's length that a pixel covers; every row sums to one."""
-    scale = size_px / cells
-    cell, pixel = np.arange(cells)[:, None], np.arange(size_px)[None, :]
-    overlap = np.minimum(pixel + 1, (cell + 1) * scale) - np.maximum(pixel, cell * scale)
-    return np.asarray(np.clip(overlap, 0, None) / scale)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from engines.efficientnet_lite import VARIANTS, EfficientNetLite, load_weights, taps_of
+from engines.efficientnet_lite import VARIANTS, EfficientNetLite
 from engines.engine import EngineError
 from engines.timm_backbone import PREFIX, TimmBackbone
 
@@ -19,20 +19,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = [
-    "BACKBONE",
-    "TAP_BLOCKS",
-    "TAP_CHANNELS",
-    "Backbone",
-    "EfficientNetLite0",
-    "load_weights",
-    "open_backbone",
-]
-
 BACKBONE = "efficientnet_lite0"
-TAP_BLOCKS = {stride: block for stride, (block, _) in taps_of(BACKBONE).items()}
-"""Of `BACKBONE`: stride of a tap -> index of the block whose output it is (the last one of that stride)."""
-TAP_CHANNELS = {stride: channels for stride, (_, channels) in taps_of(BACKBONE).items()}
 
 
 class Backbone(Protocol):
@@ -52,15 +39,6 @@ class Backbone(Protocol):
     def parameters(self) -> Iterator[nn.Parameter]:
         """Its weights; none requires a gradient."""
         ...
-
-
-class EfficientNetLite0(EfficientNetLite):
-    """`BACKBONE` by its class, with the arguments of `EfficientNetLite`."""
-
-    def __init__(
-        self, taps: tuple[int, ...], *, channels: int, weights: Mapping[str, Tensor] | None = None
-    ) -> None:
-        super().__init__(BACKBONE, taps, channels=channels, weights=weights)
 
 
 def open_backbone(

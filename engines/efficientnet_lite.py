@@ -141,7 +141,7 @@ class EfficientNetLite(nn.Module):
         return features
 
 
-def load_weights(name: str = "efficientnet_lite0") -> dict[str, Tensor]:
+def load_weights(name: str) -> dict[str, Tensor]:
     """Read the ImageNet weights from the installed registry package, without importing it.
 
     Raises:

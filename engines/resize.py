@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
+from engines.area import area_weights
+
 
 def resample_matrix(size_in: int, size_out: int) -> Tensor:
     """Weights (size_out, size_in) float32 of one axis; every row sums to one.
@@ -20,11 +22,10 @@ def resample_matrix(size_in: int, size_out: int) -> Tensor:
     Shrinking weighs each input pixel by the length that it shares with the output pixel (OpenCV's
     INTER_AREA); enlarging interpolates linearly between pixel centres (INTER_LINEAR).
     """
+    if size_out <= size_in:
+        return torch.from_numpy(area_weights(size_in, size_out).astype(np.float32))
     scale = size_in / size_out
     out, source = np.arange(size_out)[:, None], np.arange(size_in)[None, :]
-    if size_out <= size_in:
-        overlap = np.minimum(source + 1, (out + 1) * scale) - np.maximum(source, out * scale)
-        return torch.from_numpy((np.clip(overlap, 0, None) / scale).astype(np.float32))
     centre = np.clip((out + 0.5) * scale - 0.5, 0, size_in - 1)
     return torch.from_numpy(np.clip(1 - np.abs(source - centre), 0, None).astype(np.float32))
 

@@ -120,12 +120,7 @@ def _scores(
         )
     if len(unseen) < len(found):
         typer.echo(f"{good}: left out {len(found) - len(unseen)} of {len(found)} parts, training saw them.")
-    images = ImageFiles(
-        unseen,
-        size_px=(manifest.input_height_px, manifest.input_width_px),
-        channels=manifest.channels,
-        resample=bool(manifest.training.get("input_resampled", False)),
-    )
+    images = ImageFiles.for_model(unseen, manifest)
     console = Console(stderr=True)
     with open_engine(model, runtime=runtime, threads=threads) as engine:
         indices = track(range(len(images)), description="scores", console=console)

@@ -1,4 +1,4 @@
-"""How a command ends on an error that was foreseen: one line, exit code 2, never a traceback."""
+"""Errors of commands: the refusal to overwrite, and one line and exit code 2 for what was foreseen."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import typer
 
 
@@ -23,3 +25,15 @@ def run_app(app: typer.Typer) -> None:
     except (ConfigError, CameraError, EngineError, CalibrationError, StationError, JournalError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def check_free(out: Path, *, force: bool) -> None:
+    """Say so before the long work if what a command is to write is in the way.
+
+    Raises:
+        CalibrationError: `out` exists and may not be replaced.
+    """
+    from calibration.record import CalibrationError
+
+    if out.exists() and not force:
+        raise CalibrationError(f"{out}: exists. Choose another --out, or add --force to replace it.")

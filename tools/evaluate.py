@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from calibration.record import Calibration
     from engines.engine import Engine
     from engines.manifest import Manifest
+
+    Read = Callable[[int], NDArray[np.uint8]]
+    """Gives the image of that index, read when it is asked for."""
 
 
 def evaluate(  # noqa: PLR0917 - options of a command
@@ -39,7 +42,7 @@ def evaluate(  # noqa: PLR0917 - options of a command
     left out, since it is neither good nor to be found.
     """
     from calibration.calibrated import load_calibrated
-    from calibration.dataset import labelled_parts
+    from calibration.dataset import ImageFiles, labelled_parts
     from calibration.evaluation import measure, measure_kinds, without_outside
     from engines.load import open_engine
     from engines.manifest import load_manifest
@@ -52,10 +55,10 @@ def evaluate(  # noqa: PLR0917 - options of a command
         map_shape=(manifest.map_height, manifest.map_width),
     )
     found = labelled_parts(data)
-    images = _images(manifest, found)
+    images = ImageFiles.for_model([part.path for part in found], manifest)
     runtime_name: Literal["onnxruntime", "openvino"] = runtime  # type: ignore[assignment]  # open_engine checks
     with open_engine(model, runtime=runtime_name, threads=threads) as engine:
-        parts = _score(engine, manifest, calibrated, found, images, heatmaps=save_heatmaps)
+        parts = _score(engine, manifest, calibrated, found, images.__getitem__, heatmaps=save_heatmaps)
         disturbed = []
         if nuisances:
             disturbed = _score(engine, manifest, calibrated, found, _disturbed(images, manifest))
@@ -78,7 +81,7 @@ def _score(
     manifest: Manifest,
     calibrated: Calibrated,
     found: list[LabelledPart],
-    images: Sequence[NDArray[np.uint8]],
+    read: Read,
     *,
     heatmaps: Path | None = None,
 ) -> list[Scored]:
@@ -91,8 +94,8 @@ def _score(
 
     hr_px = (manifest.hr_height_px, manifest.hr_width_px)
     scored = []
-    for index in track(range(len(images)), description="evaluate", console=Console(stderr=True)):
-        image = images[index]
+    for index in track(range(len(found)), description="evaluate", console=Console(stderr=True)):
+        image = read(index)
         started = time.perf_counter_ns()
         output = engine.infer(image)
         infer_ms = (time.perf_counter_ns() - started) / 1e6
@@ -106,27 +109,14 @@ def _score(
     return scored
 
 
-def _images(manifest: Manifest, found: list[LabelledPart]) -> ImageFiles:
-    from calibration.dataset import ImageFiles
-
-    return ImageFiles(
-        [part.path for part in found],
-        size_px=(manifest.input_height_px, manifest.input_width_px),
-        channels=manifest.channels,
-        resample=bool(manifest.training.get("input_resampled", False)),
-    )
-
-
-def _disturbed(images: ImageFiles, manifest: Manifest) -> Sequence[NDArray[np.uint8]]:
+def _disturbed(images: ImageFiles, manifest: Manifest) -> Read:
     """The images with nuisances of the amount that training injects, the same ones for every model."""
     import numpy as np
 
     from calibration.augmentation import NuisanceSettings, inject_raw
 
     hr_px = (manifest.hr_height_px, manifest.hr_width_px)
-    return [
-        inject_raw(images[i], hr_px, NuisanceSettings(), np.random.default_rng(i)) for i in range(len(images))
-    ]
+    return lambda index: inject_raw(images[index], hr_px, NuisanceSettings(), np.random.default_rng(index))
 
 
 def _truth(

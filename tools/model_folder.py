@@ -20,7 +20,6 @@ from calibration.dataset import ImageFiles, Split, data_hash
 from calibration.fit import FitSettings, Progress, fit
 from calibration.inspected import inspected_output, map_mask
 from calibration.parts import FILE_NAME, HeldOutPart, Part, Parts, save_parts
-from calibration.record import CalibrationError
 from calibration.roi import FILE_NAME as ROI_NAME
 from calibration.roi import InspectedArea, save_roi
 from engines.engine import Engine
@@ -30,6 +29,7 @@ from engines.load import open_engine
 from engines.manifest import FILE_NAME as MANIFEST_NAME
 from engines.manifest import ONNX_NAME, Manifest, save_manifest
 from engines.records import file_sha256
+from tools.errors import check_free
 
 _PACKAGES = ("hlgfa-line", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -47,16 +47,6 @@ class TrainingData(NamedTuple):
         """Hash every file; paths above `folder` are not kept."""
         names = [path.relative_to(folder).as_posix() for path in images.paths]
         return cls(images, split, names, [file_sha256(path) for path in images.paths])
-
-
-def check_free(out: Path, *, force: bool) -> None:
-    """Say so before the long work if the folder is in the way.
-
-    Raises:
-        CalibrationError: `out` exists and may not be replaced.
-    """
-    if out.exists() and not force:
-        raise CalibrationError(f"{out}: exists. Choose another --out, or add --force to replace it.")
 
 
 def identity(data: TrainingData, geometry: Geometry, settings: FitSettings, *, threads: int) -> bytes:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tools.errors import check_free
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -93,8 +95,7 @@ def _check_files(out: Path, preview: Path | None, save_preview: Path | None, *, 
             f"{out}: found a model folder, expected another one: a threshold belongs to its region. "
             f"Write it elsewhere, then run: hlgfa calibrate --model {out.parent} --roi FILE --good DIR"
         )
-    if out.exists() and not force:
-        raise CalibrationError(f"{out}: exists. Choose another --out, or add --force to replace it.")
+    check_free(out, force=force)
 
 
 def _bytes(path: Path | None) -> bytes | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from tools.errors import check_free
 from tools.sizes import hr_size, median_size, size_pair
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def train(  # noqa: PLR0917 - options of a command
     """Learn the model of one part from images of good parts."""
     from calibration.checkpoint import Checkpoint
     from calibration.dataset import good_parts, split_parts
-    from tools.model_folder import TrainingData, check_free, identity, new_folder, write_model
+    from tools.model_folder import TrainingData, identity, new_folder, write_model
     from tools.train_view import TrainView
 
     check_free(out, force=force)

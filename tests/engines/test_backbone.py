@@ -1,4 +1,4 @@
-"""The contract of every backbone by its name, and what `EfficientNetLite0` keeps."""
+"""The contract of every backbone by its name."""
 
 import importlib.metadata
 from collections.abc import Callable
@@ -7,15 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engines.backbone import (
-    TAP_BLOCKS,
-    TAP_CHANNELS,
-    Backbone,
-    EfficientNetLite0,
-    load_weights,
-    open_backbone,
-)
-from engines.efficientnet_lite import VARIANTS, EfficientNetLite
+from engines.backbone import BACKBONE, Backbone, open_backbone
+from engines.efficientnet_lite import VARIANTS, EfficientNetLite, load_weights, taps_of
 from engines.engine import EngineError
 from support.timm_on_cpu import import_timm
 
@@ -102,12 +95,12 @@ def test_an_unknown_name_is_refused(name: str) -> None:
 def test_lite0_by_its_class_is_lite0_by_its_name() -> None:
     image = torch.rand(1, 1, 64, 64) * 255
     by_class, by_name = (
-        EfficientNetLite0(TAPS, channels=1),
+        EfficientNetLite(BACKBONE, TAPS, channels=1),
         open_backbone("efficientnet_lite0", TAPS, channels=1),
     )
     assert all(map(torch.equal, by_class(image), by_name(image)))
-    assert by_class.tap_channels == TAP_CHANNELS == {4: 24, 8: 40, 16: 112, 32: 192}
-    assert TAP_BLOCKS == {4: 2, 8: 4, 16: 10, 32: 14}
+    assert by_class.tap_channels == {4: 24, 8: 40, 16: 112, 32: 192}
+    assert taps_of(BACKBONE) == {4: (2, 24), 8: (4, 40), 16: (10, 112), 32: (14, 192)}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -123,8 +116,8 @@ def test_a_missing_package_says_what_to_install(name: str, monkeypatch: pytest.M
 
 def test_weights_can_be_given() -> None:
     x = torch.rand(1, 1, 64, 64) * 255
-    given = EfficientNetLite0((16,), channels=1, weights=load_weights())
-    assert torch.equal(given(x)[0], EfficientNetLite0((4, 8, 16), channels=1)(x)[2])
+    given = EfficientNetLite(BACKBONE, (16,), channels=1, weights=load_weights(BACKBONE))
+    assert torch.equal(given(x)[0], EfficientNetLite(BACKBONE, (4, 8, 16), channels=1)(x)[2])
 
 
 @pytest.mark.parametrize(("asked", "given"), [("lite0", "lite1"), ("lite1", "lite2"), ("lite2", "lite1")])

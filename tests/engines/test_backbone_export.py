@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engines.backbone import Backbone, load_weights, open_backbone
+from engines.backbone import Backbone, open_backbone
+from engines.efficientnet_lite import load_weights
 from engines.export import export_onnx
 from engines.geometry import Geometry
 from engines.hlgfa import Hlgfa

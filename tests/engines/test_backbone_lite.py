@@ -10,8 +10,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
 from engines import inverted_residual
-from engines.backbone import EfficientNetLite0, open_backbone
-from engines.efficientnet_lite import VARIANTS, load_weights, stages
+from engines.backbone import BACKBONE, open_backbone
+from engines.efficientnet_lite import VARIANTS, EfficientNetLite, load_weights, stages
 from engines.engine import EngineError
 from engines.inverted_residual import SameConv
 
@@ -88,14 +88,14 @@ def test_stages_are_those_of_the_weights(name: str) -> None:
 def test_lite0_is_what_shipped_models_were_trained_on() -> None:
     """Same names, same bits: a model's hash depends on both."""
     digest = hashlib.sha256()
-    for name, weight in EfficientNetLite0((4, 8, 16), channels=3).state_dict().items():
+    for name, weight in EfficientNetLite(BACKBONE, (4, 8, 16), channels=3).state_dict().items():
         digest.update(name.encode() + weight.numpy().tobytes())
     assert digest.hexdigest() == LITE0_SHA256
 
 
 def test_lite0_computes_as_it_always_did() -> None:
     """The folded weights through the plainest chain of calls, bit for bit."""
-    network = EfficientNetLite0((4, 8, 16), channels=1)
+    network = EfficientNetLite(BACKBONE, (4, 8, 16), channels=1)
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 255
     weights = iter(network.state_dict().values())
 

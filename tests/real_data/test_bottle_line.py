@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from pipeline import requests
 from pipeline.config import parse_config
 from pipeline.messages import HeatmapHeader
 from support.bottle import BOTTLE, needs_bottle
@@ -28,13 +30,29 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def monitor(root: Path, model: Path, camera: dict[str, Any], *, stop_after: int | None = None) -> Line:
+def monitor(root: Path, model: Path, camera: dict[str, Any], *, plc_triggers: int | None = None) -> Line:
+    """Run a line until the camera ends, or for so many triggers of a PLC."""
     raw = make_raw_config(root, [{"name": "cam1", "width_px": 512, "height_px": 512} | camera])
     raw["engine"] = {"model": str(model), "runtime": "onnxruntime", "threads": 2}
-    with running(parse_config(raw, origin="test"), stop_after=stop_after) as line:
+    with running(parse_config(raw, origin="test"), stop_after=plc_triggers) as line:
+        if plc_triggers is not None:
+            trigger_each(line, plc_triggers)
         report = line.finish()
     assert report.restarts == 0
     return line
+
+
+def trigger_each(line: Line, count: int) -> None:
+    """As a PLC does: the next trigger only after the result, so that no slow machine is overtriggered."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as plc:
+        plc.connect(line.station.endpoints["replay"])
+        line.wait_for(lambda: any(status.ready for status in line.statuses), "ready")
+        for number in range(count):
+            plc.send(requests.encode(requests.TriggerRequest(trigger_id=number)))
+            reply = requests.decode_reply(plc.recv())
+            assert isinstance(reply, requests.TriggerReply)
+            assert reply.taken
+            line.wait_for(lambda n=number: len(line.results) > n, "the result")  # type: ignore[misc]
 
 
 def check(line: Line, names: list[str]) -> None:
@@ -80,7 +98,7 @@ def test_the_pylon_emulator_over_the_test_images(
     camera = {
         "kind": "pylon",
         "pixel_format": "RGB8",
-        "trigger": {"source": "software", "period_ms": 120},
+        "trigger": {"source": "software"},
         "features": {
             "Width": 512,
             "Height": 512,
@@ -89,6 +107,6 @@ def test_the_pylon_emulator_over_the_test_images(
             "ImageFilename": str(parts),
         },
     }
-    line = monitor(tmp_path, bottle_model, camera, stop_after=len(names))
-    assert [result.trigger_source for result in line.results] == ["software"] * len(names)
+    line = monitor(tmp_path, bottle_model, camera, plc_triggers=len(names))
+    assert [result.trigger_source for result in line.results] == ["plc"] * len(names)
     check(line, names)

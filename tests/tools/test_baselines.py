@@ -13,7 +13,8 @@ from torch import Tensor
 
 from calibration.metrics import auroc
 from calibration.record import CalibrationError
-from engines.backbone import EfficientNetLite0
+from engines.backbone import BACKBONE
+from engines.efficientnet_lite import EfficientNetLite
 from tools.baselines.coreset import greedy_k_centre, projected
 from tools.baselines.maps import Baseline, concatenated, smoothed
 from tools.baselines.padim import Padim, PadimSettings
@@ -255,7 +256,7 @@ class TestStudent:
         assert scores.images[0] == scores.maps[0].max()
 
     def test_it_has_the_teachers_layers(self) -> None:
-        teacher = EfficientNetLite0((4, 8, 16), channels=1)
+        teacher = EfficientNetLite(BACKBONE, (4, 8, 16), channels=1)
         after = [
             p.shape for block in teacher.blocks[3:] for n, p in block.named_parameters() if "weight" in n
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from calibration.dataset import split_parts
-from calibration.metrics import aupro, auroc
+from calibration.evaluation import Scored, measure
 from tools.baselines.dataset import CachedFeatures, LabelledSet, extract
 from tools.baselines.methods import BASELINES, OURS, FeatureCache, baseline_method, hlgfa_method, strides_of
 from tools.baselines.results import Result
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from calibration.dataset import ImageFiles
+    from calibration.evaluation import Metrics
     from calibration.fit import FitSettings
     from tools.baselines.maps import AnomalyScores
     from tools.baselines.methods import Outcome, StepProgress
@@ -41,15 +43,15 @@ class Runner:
             CalibrationError: an image or the taps cannot be used, or the method is not there yet.
         """
         outcome = self._outcome(method, seed)
-        image_auroc, pixel_auroc, overlap = self._metrics(outcome.scores)
+        metrics = self._metrics(outcome.scores)
         split = split_parts(len(self.labelled.images), seed=seed)
         return Result(
             data=self.labelled.name,
             method=method,
             seed=seed,
-            image_auroc=image_auroc,
-            pixel_auroc=pixel_auroc,
-            aupro=overlap,
+            image_auroc=metrics.image_auroc,
+            pixel_auroc=metrics.pixel_auroc,
+            aupro=metrics.aupro,
             fit_s=round(outcome.fit_s, 2),
             score_ms=round(outcome.score_ms, 2),
             fit_parts=len(split.fit) + len(split.whiten),
@@ -78,16 +80,15 @@ class Runner:
             self._cached = key, FeatureCache()
         return self._cached[1]
 
-    def _metrics(self, scores: AnomalyScores) -> tuple[float | None, float | None, float | None]:
-        """Image AUROC, pixel AUROC and AUPRO."""
-        maps = [scores.maps[index] for index in self._masks]
-        masks = list(self._masks.values())
-        pixel = auroc(np.stack(maps), np.stack(masks)), aupro(maps, masks)
-        image_auroc, *pixels = (
-            None if np.isnan(value) else value
-            for value in (auroc(scores.images, self.labelled.defective()), *pixel)
-        )
-        return image_auroc, pixels[0], pixels[1]
+    def _metrics(self, scores: AnomalyScores) -> Metrics:
+        """Those of `hlgfa evaluate`; nothing is rejected, since no method has a threshold here."""
+        parts = [
+            Scored(part.kind, float(score), anomaly_map, self._masks.get(index), 0.0)
+            for index, (part, score, anomaly_map) in enumerate(
+                zip(self.labelled.test_parts, scores.images, scores.maps, strict=True)
+            )
+        ]
+        return measure(parts, math.inf)
 
     @cached_property
     def _masks(self) -> dict[int, NDArray[np.bool_]]:
