@@ -1,4 +1,4 @@
-"""What has a closed form: standardisation, ridge alignment, covariance, scale. All from good parts.
+"""What has a closed form: standardisation, ridge alignment, second moments. All from good parts.
 
 Sums run in float64 and in a fixed order, so the same features give the same bits.
 """
@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from engines.level import Level, Standardise, Term
+    from engines.level import Level, Standardise
 
 RIDGE = 0.01
 """Of the inputs' unit variance; 0.001 to 0.1 gave the same accuracy."""
@@ -52,16 +52,20 @@ def fit_ridge(level: Level, low: Tensor, high: Tensor) -> None:
     level.ridge.copy_(solution.T.reshape(level.ridge.shape))
 
 
-def covariance(features: Tensor, mean: Tensor | None = None) -> Tensor:
-    """Second moment (C, C) float64 of (N, C, h, w) about `mean`, diagonal raised by `COVARIANCE_RIDGE`."""
+def second_moment(features: Tensor, mean: Tensor | None = None) -> Tensor:
+    """(C, C) float64 of (N, C, h, w), about `mean` if there is one."""
     channels = features.shape[1]
     total = torch.zeros(channels, channels, dtype=torch.float64)
     for chunk in torch.split(features, _CHUNK):
         centred = chunk if mean is None else chunk - mean
         x = centred.permute(0, 2, 3, 1).reshape(-1, channels)
         total += x.T @ x
-    total /= features.numel() // channels
-    return total + COVARIANCE_RIDGE * total.diagonal().mean() * torch.eye(channels, dtype=torch.float64)
+    return total / (features.numel() // channels)
+
+
+def ridged(matrix: Tensor) -> Tensor:
+    """A covariance (C, C) with `COVARIANCE_RIDGE` of its mean variance added to its diagonal."""
+    return matrix + COVARIANCE_RIDGE * matrix.diagonal().mean() * torch.eye(len(matrix), dtype=matrix.dtype)
 
 
 def inverse_root(matrix: Tensor, power: float = 0.5) -> Tensor:
@@ -69,10 +73,3 @@ def inverse_root(matrix: Tensor, power: float = 0.5) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     root: Tensor = (vectors * values.clamp(min=1e-12) ** -power) @ vectors.T
     return root
-
-
-def fit_scale(term: Term, distance: Tensor) -> None:
-    """Bring the distances of good parts to mean 0 and deviation 1, so that terms can be compared."""
-    distance = distance.double()
-    term.offset.copy_(distance.mean())
-    term.gain.copy_(1.0 / distance.std().clamp(min=1e-6))

@@ -40,7 +40,7 @@ def extract(
 
     Images are read one batch at a time, so memory holds features only.
     """
-    high: dict[int, list[Tensor]] = {tap: [] for tap in network.taps}
+    high: dict[int, list[Tensor]] = {tap: [] for tap in network.hr_taps}
     low: dict[int, list[Tensor]] = {tap: [] for tap in network.backbone.taps}
     for start in range(0, len(indices), _BATCH):
         views = []
@@ -64,7 +64,7 @@ def feature_bytes(network: Hlgfa) -> int:
     """Bytes of one part's features in one copy."""
     height, width = network.geometry.hr_px
     channels = network.backbone.tap_channels
-    high = sum(channels[tap] * (height // tap) * (width // tap) for tap in network.taps)
+    high = sum(channels[tap] * (height // tap) * (width // tap) for tap in network.hr_taps)
     low = sum(c * -(-height // (2 * tap)) * -(-width // (2 * tap)) for tap, c in channels.items())
     return 4 * (high + low)
 

@@ -2,7 +2,7 @@
 
 1. Features of the frozen backbone, once; clean and with nuisances.
 2. Per level the alignment in closed form, then the guidance by gradient on what is left of it.
-3. Whitening of every term on all these parts, its scale on parts that step 2 did not see.
+3. Whitening and scale of every term on all these parts, each part left out in turn.
 
 Fixed schedule, last step. One seed fixes everything: split, nuisances, initial weights, order of batches.
 """
@@ -17,11 +17,12 @@ import torch
 
 from calibration import closed_form
 from calibration.augmentation import NuisanceSettings
+from calibration.copies import Copies
 from calibration.features import Features, extract, feature_bytes, joined
 from calibration.guide import Schedule, train_guidance
 from calibration.level_data import LevelData, level_data
 from calibration.record import CalibrationError
-from calibration.terms import FittedTerm, fit_terms, summed, weigh
+from calibration.terms import FittedTerm, TermSettings, fit_alignment, fit_view, summed, weigh
 from engines.hlgfa import Hlgfa, NetworkSettings
 
 if TYPE_CHECKING:
@@ -52,18 +53,17 @@ class Progress(Protocol):
 class FitSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that training can be told; the defaults are the same for every part.
 
-    `nuisances`, `per_position` and `weighed` switch augmentation, covariances of positions, weights of terms.
+    `nuisances` switches their injection into copies of the parts.
     `memory_gib` bounds the features that are held; while a level is fitted, about twice as much is needed.
     """
 
     seed: int = 0
     nuisances: bool = True
-    per_position: bool = True
-    weighed: bool = True
     memory_gib: float = 4.0
     schedule: Schedule = Schedule()
     network: NetworkSettings = NetworkSettings()
     nuisance: NuisanceSettings = NuisanceSettings()
+    terms: TermSettings = TermSettings()
 
     @property
     def copies(self) -> int:
@@ -98,6 +98,14 @@ def fit(
     with torch.no_grad():
         seen, unseen = _features(network, images, split, settings, progress=progress, checkpoint=checkpoint)
     fitted: list[FittedTerm] = []
+    views = [(kind, tap) for kind in ("appearance", "layout") for tap in getattr(network, f"{kind}_taps")]
+    total = len(network.taps) + len(views)
+
+    def fitted_one(term: FittedTerm) -> None:
+        fitted.append(term)
+        progress.step("scoring", len(fitted), total)
+        progress.scores(summed(network, fitted).numpy(), len(fitted), total)
+
     for number, tap in enumerate(network.taps):
         level = network.level(tap)
         with torch.no_grad():
@@ -109,15 +117,23 @@ def fit(
             )
         with torch.no_grad():
             judged = level_data(level, unseen)
-            fitted += fit_terms(
-                level, train, judged, copies=settings.copies, per_position=settings.per_position
-            )
-            scores = summed(network, fitted, spread=settings.weighed).numpy()
-        progress.step("scoring", number + 1, len(network.taps))
-        progress.scores(scores, number + 1, len(network.taps))
+            fitted_one(fit_alignment(level, train, judged, settings.terms, copies=settings.copies))
     with torch.no_grad():
-        weigh(network, fitted, spread=settings.weighed)
+        for kind, tap in views:
+            fitted_one(_fit_view(network, kind, tap, seen, unseen, settings))
+        weigh(fitted)
     return network.eval()
+
+
+def _fit_view(  # noqa: PLR0917 - told apart by type
+    network: Hlgfa, kind: str, tap: int, seen: Features, unseen: Features, settings: FitSettings
+) -> FittedTerm:
+    """Fit one term of features by themselves on all parts."""
+    high = kind == "appearance"
+    first, last = (Copies.of((f.high if high else f.low)[tap], settings.copies) for f in (seen, unseen))
+    stride = tap if high else 2 * tap
+    level = network.view_level(kind, tap)
+    return fit_view(level, stride, first.joined(last), settings.terms, last=len(last.clean))
 
 
 def _that_fits(network: Hlgfa, split: Split, settings: FitSettings, progress: Progress) -> Split:

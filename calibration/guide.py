@@ -94,7 +94,9 @@ def _metric_loss(level: Level, data: LevelData) -> Callable[[Tensor, Tensor], Te
     """Mean squared error in the metric of what the closed form leaves; about 1 at the start."""
     with torch.no_grad():
         left = chunked(lambda low, high: high - level.base(low), data)
-        metric = closed_form.inverse_root(closed_form.covariance(left), 0.25).float()[:, :, None, None]
+        metric = closed_form.inverse_root(closed_form.ridged(closed_form.second_moment(left)), 0.25).float()[
+            :, :, None, None
+        ]
         metric /= F.conv2d(left[:16], metric).std()
 
     def loss(high: Tensor, aligned: Tensor) -> Tensor:

@@ -17,11 +17,10 @@ _CHUNK = 16
 
 
 class LevelData(NamedTuple):
-    """LR features on the HR grid, HR features, and LR features of the level's stride on their own grid."""
+    """LR features on the HR grid, and HR features."""
 
     low: Tensor
     high: Tensor
-    coarse: Tensor
 
 
 def level_data(level: Level, features: Features) -> LevelData:
@@ -30,7 +29,6 @@ def level_data(level: Level, features: Features) -> LevelData:
     return LevelData(
         level.low(features.low[tap // 2], features.low[tap]),
         level.standardise_hr(features.high[tap]),
-        level.standardise_coarse(features.low[tap]),
     )
 
 

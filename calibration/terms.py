@@ -1,100 +1,138 @@
-"""Whitening and scale of a level's terms, and what they say of parts that they were not fitted on."""
+"""Whitening and scale of the terms of the anomaly map, and what they say of parts that they did not see."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import torch
-from torch import Tensor
 
-from calibration.closed_form import fit_scale
+from calibration.closed_form import fit_standardise
+from calibration.copies import Copies
 from calibration.level_data import LevelData, chunked
 from calibration.whiten import fit_whitening
 
 if TYPE_CHECKING:
-    from engines.hlgfa import Hlgfa
-    from engines.level import Level, Term
+    from collections.abc import Callable
 
-FEW_PARTS = 10
-"""Fewer say nothing about the spread of their image scores; all terms then weigh the same."""
+    from torch import Tensor
+
+    from engines.hlgfa import Hlgfa
+    from engines.level import Level, Term, ViewLevel
+
+COARSE_STRIDE = 16
+"""HR pixels from which on positions have gains of their own.
+
+Below, the flat background of a part varies so little that its dust would be blown up into defects.
+"""
+PRIOR_DISTANCES = 10.0
+"""Distances that the spread over all positions counts as, beside a position's own."""
+LEAST_VARIANCE = 0.25
+"""Of the mean one: no position is judged more strictly than by twice the usual gain."""
+
+
+class TermSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How distances are fitted; the defaults are the same for every part.
+
+    `per_position` gives positions covariances of their own, `even` gains of their own. `alignment_nuisance`
+    and `view_nuisance` are how often the covariance of nuisances is added: for the residual of the alignment,
+    and for features by themselves.
+    """
+
+    per_position: bool = True
+    even: bool = True
+    alignment_nuisance: float = 4.0
+    view_nuisance: float = 1.0
 
 
 class FittedTerm(NamedTuple):
-    """A term, its stride in HR pixels, and its maps (n, 1, h, w) of parts that it did not see."""
+    """A term, its stride in HR pixels, and its maps (n, 1, h, w) of parts, each under a fit without it."""
 
     term: Term
     stride: int
     maps: Tensor
 
 
-def weights(network: Hlgfa, fitted: list[FittedTerm], *, spread: bool = True) -> list[float]:
-    """Weights of terms in their sum, adding to 1: the inverse spread of image scores over good parts.
-
-    A term that varies from one good part to the next, as appearance does on parts that turn, drives good
-    parts towards the threshold, whatever it sees of defects. The paper alone weighs its levels the same.
-    """
-    if not spread or len(fitted[0].maps) < FEW_PARTS or not network.settings.closed_form:
-        return [1.0 / len(fitted)] * len(fitted)
-    scores = [network.fuse([(f.stride, f.maps)]).amax(dim=(1, 2, 3)).double() for f in fitted]
-    inverse = [1.0 / max(float(s.std()), 1e-6) for s in scores]
-    return [value / sum(inverse) for value in inverse]
-
-
-def summed(network: Hlgfa, fitted: list[FittedTerm], *, spread: bool = True) -> Tensor:
-    """Image scores (n,) float64 of the parts that the terms did not see, under their `weights`."""
-    shares = weights(network, fitted, spread=spread)
-    maps = [(f.stride, f.maps * share) for f, share in zip(fitted, shares, strict=True)]
-    return network.fuse(maps).amax(dim=(1, 2, 3)).double()
-
-
-def weigh(network: Hlgfa, fitted: list[FittedTerm], *, spread: bool = True) -> None:
-    """Put its weight into the gain of each term."""
-    for f, share in zip(fitted, weights(network, fitted, spread=spread), strict=True):
-        f.term.gain.mul_(share)
-
-
-def fit_terms(
-    level: Level, seen: LevelData, unseen: LevelData, *, copies: int, per_position: bool = True
-) -> list[FittedTerm]:
-    """Fit the whitening of every term on all parts, its scale on parts that the alignment did not see.
+def fit_alignment(
+    level: Level, seen: LevelData, unseen: LevelData, settings: TermSettings, *, copies: int
+) -> FittedTerm:
+    """Fit the term of an alignment on all parts.
 
     Args:
         level: its alignment and guidance are fitted.
         seen: parts that these were fitted on; (copies * parts, C, h, w), copy after copy.
         unseen: other parts, in as many copies.
+        settings: how.
         copies: how often each part is there.
-        per_position: whether positions may have covariances of their own.
 
     Returns:
-        The terms in the order of `Level.forward`, with the maps of the first copy of `unseen`, each part
-        under a whitening fitted without it, with mean 0 and deviation 1.
+        The term with the maps of the clean `unseen`.
     """
-    level.reliability.inverse_mean.copy_(1.0 / level.reliability.contrast(unseen.high).mean())
+    reliability = level.reliability
+    reliability.inverse_mean.copy_(1.0 / reliability.contrast(unseen.high).mean())
+
+    def of_all(function: Callable[[Tensor, Tensor], Tensor]) -> Copies:
+        first, last = (Copies.of(chunked(function, data), copies) for data in (seen, unseen))
+        return first.joined(last)
+
     if level.closed_form:
-        before, after = (
-            chunked(lambda low, high: high - level.aligned(low, high), d) for d in (seen, unseen)
-        )
-        distance = _whiten(level.alignment, before, after, copies, per_position)
+        residual = of_all(lambda low, high: high - level.aligned(low, high))
+        distances = _whitened(level.term, residual, settings, settings.alignment_nuisance)
     else:
-        distance = chunked(lambda low, high: level.discrepancy(high, level.aligned(low, high)), unseen)
-    found = [(level.alignment, level.tap, level.reliability.weighted(distance, unseen.high))]
-    if level.appearance is not None:
-        distance = _whiten(level.appearance, seen.high, unseen.high, copies, per_position)
-        found.append((level.appearance, level.tap, distance))
-    if level.layout is not None:
-        distance = _whiten(level.layout, seen.coarse, unseen.coarse, copies, per_position)
-        found.append((level.layout, 2 * level.tap, distance))
-    fitted = []
-    for term, stride, distances in found:
-        fit_scale(term, distances)
-        fitted.append(FittedTerm(term, stride, term.scaled(distances[: len(distances) // copies])))
-    return fitted
+        distances = of_all(lambda low, high: level.discrepancy(high, level.aligned(low, high)))
+    weights = of_all(lambda _, high: reliability.weighted(torch.ones_like(high[:, :1]), high))
+    weighted = Copies.of(distances.stacked * weights.stacked, copies)
+    even = settings.even and level.closed_form
+    return _scaled(level.term, level.tap, weighted, last=len(unseen.high) // copies, even=even)
 
 
-def _whiten(term: Term, seen: Tensor, unseen: Tensor, copies: int, per_position: bool) -> Tensor:
-    """Fit a term's whitening on both; gives the distances of `unseen`, each under a fit without its part."""
-    both = [torch.cat(pair) for pair in zip(seen.chunk(copies), unseen.chunk(copies), strict=True)]
-    left_out = fit_whitening(
-        term.whitening, torch.cat(both), copies=copies, per_position=per_position
-    ).left_out
-    return torch.cat([copy[len(seen) // copies :] for copy in left_out.chunk(copies)])
+def fit_view(
+    level: ViewLevel, stride: int, features: Copies, settings: TermSettings, *, last: int
+) -> FittedTerm:
+    """Fit features of a view by themselves; gives the maps of the `last` parts.
+
+    Args:
+        level: gets standardisation and term.
+        stride: of the features, in HR pixels.
+        features: raw ones of the backbone, (n, C, h, w) each.
+        settings: how.
+        last: how many of the parts the alignment did not see; they come last.
+    """
+    fit_standardise(level.standardise, features.clean)
+    distances = _whitened(level.term, features.mapped(level.standardise), settings, settings.view_nuisance)
+    return _scaled(level.term, stride, distances, last=last, even=settings.even)
+
+
+def summed(network: Hlgfa, fitted: list[FittedTerm]) -> Tensor:
+    """Image scores (n,) float64 of the parts that the terms have maps of; all terms weigh the same."""
+    maps = [(f.stride, f.maps / len(fitted)) for f in fitted]
+    return network.fuse(maps).amax(dim=(1, 2, 3)).double()
+
+
+def weigh(fitted: list[FittedTerm]) -> None:
+    """Make the sum of the terms their mean."""
+    for f in fitted:
+        f.term.gain = f.term.gain / len(fitted)
+
+
+def _whitened(term: Term, features: Copies, settings: TermSettings, nuisance: float) -> Copies:
+    return fit_whitening(term.whitening, features, nuisance=nuisance, per_position=settings.per_position)
+
+
+def _scaled(term: Term, stride: int, distances: Copies, *, last: int, even: bool) -> FittedTerm:
+    """Bring distances of good parts, with and without nuisances, to mean 0 and deviation 1.
+
+    With `even`, a position where they vary more than elsewhere, such as a border that shifts, gets a smaller
+    gain, so that it does not raise the threshold for all others.
+    """
+    both = distances.stacked.double()
+    term.offset = both.mean().reshape(1).float()
+    if even and stride >= COARSE_STRIDE:
+        own = both.var(dim=0, keepdim=True, correction=0)
+        usual = own.mean()
+        variance = (len(both) * own + PRIOR_DISTANCES * usual) / (len(both) + PRIOR_DISTANCES)
+        variance = variance.clamp(min=LEAST_VARIANCE * float(usual))
+    else:
+        variance = both.var(correction=0).reshape(1)
+    term.gain = variance.clamp(min=1e-12).rsqrt().float()
+    return FittedTerm(term, stride, term.scaled(distances.clean[-last:]))

@@ -1,97 +1,71 @@
-"""Fitting a whitening: how far the covariance of good parts is taken per position, from good parts alone.
+"""Fitting a whitening: what good parts, and nuisances on them, do at every position.
 
-Parts in a fixture vary little at one position, parts that turn vary the same everywhere. So each position's
-covariance is (1 - share) of its own and `share` of the pooled one. The share is the one under which parts
-that were left out are most likely; leaving a part out has a closed form (Sherman, Morrison and Woodbury), so
-every part both fits and judges. Defects play no part in it.
+The covariance of a position is that of good parts there, with the pooled one of all positions counted as
+`PRIOR_PARTS` parts more, and the covariance of what nuisances change anywhere, so many times: a hair may lie
+where none of the good parts had one. Leaving a part out of its own covariance has a closed form (Sherman,
+Morrison and Woodbury), so every part both fits and tells what an unseen one would look like.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from calibration.closed_form import covariance, inverse_root
+from calibration.closed_form import inverse_root, ridged, second_moment
+from calibration.copies import Copies
 from engines.whitening import from_blocks, in_blocks
 
 if TYPE_CHECKING:
     from engines.whitening import Whitening
 
-SHARES = (0.9, 0.6, 0.3, 0.1, 0.03)
-"""Share of the pooled covariance in a position's own, tried beside one covariance for all positions."""
+PRIOR_PARTS = 5.0
 BLOCKS = (1, 2, 4, 8, 16)
 ROOT_NUMBERS = 4_000_000
 """Most numbers in the roots of one whitening; larger features share a covariance between positions."""
 
 
-class Choice(NamedTuple):
-    """A fitted whitening: the share (1 is one covariance for all positions), and (n, 1, h, w) distances.
-
-    Each part's distances are those under a fit without it.
-    """
-
-    share: float
-    left_out: Tensor
-
-
-class _Spectra(NamedTuple):
-    """Pooled root (C, C) float64 and its log volume; per block the own covariance after it, and coordinates.
-
-    `values` (blocks, C), `vectors` (blocks, C, C), `along` (blocks, parts, samples of a part, C).
-    """
-
-    mean: Tensor
-    root: Tensor
-    log_volume: float
-    values: Tensor
-    vectors: Tensor
-    along: Tensor
-
-
 def fit_whitening(
-    whitening: Whitening, features: Tensor, *, copies: int = 1, per_position: bool = True
-) -> Choice:
+    whitening: Whitening, features: Copies, *, nuisance: float = 1.0, per_position: bool = True
+) -> Copies:
     """Fill a whitening from the features of good parts.
 
     Args:
         whitening: gets the result.
-        features: (copies * parts, C, h, w): all parts, then all parts again in their second copy, ...
-        copies: how often each part is in it; copies of a part are left out together.
-        per_position: whether positions may have covariances of their own.
+        features: (n, C, h, w) each.
+        nuisance: how often the covariance of what nuisances change is added.
+        per_position: whether positions have covariances of their own.
+
+    Returns:
+        Distances (n, 1, h, w) each, of every part under a fit without it.
     """
-    mean, root, log_volume = _pooled(features, per_position=False)
-    flat = _distances(whitening, features, mean, root)
-    best = _typical(flat.square() * features.shape[1], copies) + log_volume
-    choice = Choice(1.0, flat)
-    block = _block(features) if per_position else None
-    if block is None:
-        return choice
-    spectra = _spectra(features, block, copies)
-    for share in SHARES:
-        squared, surprise = _left_out(spectra, share)
-        if surprise < best:
-            best, choice = surprise, Choice(share, _in_order(squared, features, block, copies))
-    if choice.share < 1:
-        whitening.mean, whitening.block = spectra.mean, block
-        scale = _mixed(spectra.values, choice.share).rsqrt()[:, :, None]
-        whitening.root = (scale * spectra.vectors.transpose(1, 2) @ spectra.root.float()).contiguous()
-    return choice
+    clean, disturbed = features
+    changed: Tensor | float = 0.0 if disturbed is None else nuisance * second_moment(disturbed - clean)
+    block = _block(clean) if per_position else None
+    if block is None:  # one part more or less changes nothing then
+        whitening.mean = clean.mean(dim=(0, 2, 3), keepdim=True)
+        whitening.root = inverse_root(ridged(second_moment(clean, whitening.mean)) + changed).float()
+        return features.mapped(lambda x: torch.cat([whitening(chunk) for chunk in torch.split(x, 16)]))
+    whitening.mean, whitening.block = clean.mean(dim=0, keepdim=True), block
+    pooled = second_moment(clean, whitening.mean)
+    share = PRIOR_PARTS / (PRIOR_PARTS + len(clean))
+    common = share * pooled + (ridged(pooled) - pooled) + changed
+    roots, clean_rows, disturbed_rows = [], [], []
 
+    def blocks_of_row(x: Tensor, row: int) -> Tensor:
+        rows = slice(row, row + block)
+        return in_blocks(x[:, :, rows] - whitening.mean[:, :, rows], block)
 
-def _pooled(features: Tensor, *, per_position: bool) -> tuple[Tensor, Tensor, float]:
-    """Mean, inverse root of the covariance of all positions together, and log of its determinant."""
-    mean = features.mean(dim=0 if per_position else (0, 2, 3), keepdim=True)
-    root = inverse_root(covariance(features, mean))
-    return mean, root, -2 * float(torch.linalg.slogdet(root).logabsdet)
-
-
-def _distances(whitening: Whitening, features: Tensor, mean: Tensor, root: Tensor) -> Tensor:
-    """Distances under one covariance; one part more or less changes nothing there."""
-    whitening.mean = mean
-    whitening.root = root.float()
-    return torch.cat([whitening(chunk) for chunk in torch.split(features, 16)])
+    for row in range(0, clean.shape[2], block):  # all rows at once would copy the features twice
+        fitted = _BlocksFit(blocks_of_row(clean, row), len(clean), share, common)
+        roots.append(fitted.root.float())
+        clean_rows.append(fitted.left_out(fitted.whitened))
+        if disturbed is not None:
+            disturbed_rows.append(fitted.left_out(fitted.whiten(blocks_of_row(disturbed, row))))
+    whitening.root = torch.cat(roots).contiguous()
+    found = Copies(torch.cat(clean_rows), torch.cat(disturbed_rows) if disturbed_rows else None)
+    return found.mapped(lambda x: from_blocks(x, block, len(clean), clean.shape[2:]))
 
 
 def _block(features: Tensor) -> int | None:
@@ -105,58 +79,36 @@ def _block(features: Tensor) -> int | None:
     return None
 
 
-def _spectra(features: Tensor, block: int, copies: int) -> _Spectra:
-    mean, root, log_volume = _pooled(features, per_position=True)
-    values, vectors, along = [], [], []
-    parts = len(features) // copies
-    single = root.float()
-    # One row of blocks at a time: the features of all positions at once would be copied twice.
-    for row in range(0, features.shape[2], block):
-        band = features[:, :, row : row + block] - mean[:, :, row : row + block]
-        z = in_blocks(band, block) @ single.T
-        own = z.transpose(1, 2) @ z / z.shape[1]
-        found, directions = torch.linalg.eigh(own)
-        values.append(found.clamp(min=0))
-        vectors.append(directions)
-        coordinates = (z @ directions).reshape(len(z), copies, parts, block * block, -1)
-        along.append(coordinates.transpose(1, 2).reshape(len(z), parts, copies * block * block, -1))
-    return _Spectra(mean, root, log_volume, torch.cat(values), torch.cat(vectors), torch.cat(along))
+class _BlocksFit:
+    """Covariances of some blocks, and distances without a part.
 
-
-def _mixed(values: Tensor, share: float) -> Tensor:
-    return (1 - share) * values + share
-
-
-def _left_out(spectra: _Spectra, share: float) -> tuple[Tensor, float]:
-    """Squared distances (blocks, parts, samples) of each part without itself, and the typical surprise.
-
-    With A the covariance of n samples, of which k belong to the part, G = Z A^-1 Z^T of those k and
-    c = (1 - share) / n, the part's distances without it are the diagonal of G (I - c G)^-1, and the
-    determinant is that of A times det(I - c G). Surprise is d^2 + log det, the mean over positions; its
-    median over parts is robust against a few odd ones among the good.
+    With A the covariance of n samples, k of them, Z, of the part, y = A^(-1/2) z, G = y y^T and
+    c = (1 - share) / n, the inverse without the part is A^-1 + c A^-1 Z (I - c G)^-1 Z^T A^-1. The mean
+    without it lies z / (parts - 1) further away.
     """
-    parts, samples = spectra.along.shape[1:3]
-    variance = _mixed(spectra.values, share)
-    gram = torch.einsum("bikc,bilc->bikl", spectra.along / variance[:, None, None, :], spectra.along).double()
-    inner = torch.eye(samples, dtype=torch.float64) - (1 - share) / (parts * samples) * gram
-    lower = torch.linalg.cholesky(inner)
-    squared = torch.cholesky_solve(gram, lower).diagonal(dim1=-2, dim2=-1)
-    squared = squared * (parts / max(parts - 1, 1)) ** 2  # the mean without the part
-    volume = (
-        2 * lower.diagonal(dim1=-2, dim2=-1).log().sum(dim=-1) + variance.double().log().sum(dim=1)[:, None]
-    )
-    surprise = (squared.mean(dim=2) + volume).mean(dim=0).median()
-    return squared, float(surprise) + spectra.log_volume
 
+    def __init__(self, centred: Tensor, parts: int, share: float, common: Tensor) -> None:
+        """From (blocks, samples, C) less their mean, all samples of one part after the other."""
+        samples, channels = centred.shape[1:]
+        z = centred.double()
+        own = z.transpose(1, 2) @ z / samples
+        lower = torch.linalg.cholesky((1 - share) * own + common)
+        one = torch.eye(channels, dtype=torch.float64)
+        self.root: Tensor = torch.linalg.solve_triangular(lower, one.expand_as(lower), upper=False)
+        self.parts, self.weight = parts, (1 - share) / samples
+        self.whitened = self.whiten(centred)
+        gram = self.whitened @ self.whitened.transpose(2, 3)
+        self.inner = torch.linalg.cholesky(torch.eye(gram.shape[2]).double() - self.weight * gram)
 
-def _typical(squared: Tensor, copies: int) -> float:
-    """Median over parts of the mean squared distance, from (copies * parts, 1, h, w)."""
-    return float(squared.double().mean(dim=(1, 2, 3)).reshape(copies, -1).mean(dim=0).median())
+    def whiten(self, centred: Tensor) -> Tensor:
+        """(blocks, samples, C) -> (blocks, parts, samples of a part, C) float64."""
+        blocks, samples, channels = centred.shape
+        y = centred.double() @ self.root.transpose(1, 2)
+        return y.reshape(blocks, self.parts, samples // self.parts, channels)
 
-
-def _in_order(squared: Tensor, features: Tensor, block: int, copies: int) -> Tensor:
-    """Squared (blocks, parts, copies * block^2) -> distances (copies * parts, 1, h, w), as `Whitening`."""
-    blocks, parts = squared.shape[:2]
-    by_copy = squared.reshape(blocks, parts, copies, block * block).transpose(1, 2)
-    distance = torch.sqrt(by_copy.float() / features.shape[1] + 1e-6)
-    return from_blocks(distance.reshape(blocks, -1), block, copies * parts, features.shape[2:])
+    def left_out(self, x: Tensor) -> Tensor:
+        """Distances (blocks, samples) of whitened samples, each under a fit without its part."""
+        x = x + self.whitened / max(self.parts - 1, 1)
+        cross = torch.linalg.solve_triangular(self.inner, self.whitened @ x.transpose(2, 3), upper=False)
+        squared = x.square().sum(dim=3) + self.weight * cross.square().sum(dim=2)
+        return torch.sqrt(squared.flatten(1).float() / x.shape[3] + 1e-6)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from engines.backbone import BACKBONE, open_backbone
 from engines.geometry import MAP_STRIDE
 from engines.guidance import GuidanceSettings
-from engines.level import Level, enlarged
+from engines.level import Level, ViewLevel, enlarged
 from engines.resize import AreaResize
 
 if TYPE_CHECKING:
@@ -37,23 +37,23 @@ COARSE_STRIDE = 32
 """HR pixels from which on a term's map is coarse."""
 LOCAL_RADIUS = 8
 """Map pixels around one in which the fine map localises the coarse one: a position at stride 32."""
-LOCAL_FLOOR = 0.5
+LOCAL_FLOOR = 0.25
 """Added to the fine map before ratios are taken: it is about 0 on good parts, and its noise is no place."""
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a network consists of; the defaults are the same for every part.
 
-    `taps` are the strides at which HR features are aligned, `appearance_taps` and `layout_taps` those of them
-    at which HR and LR features are judged by themselves, too. `reliability` is the exponent of the
-    reliability weight, 0 leaves it away. `background` is the share of a part's own mean response that is
-    taken off its map: a good part that is grainy or hazy all over else comes near the threshold everywhere;
-    below 1, a part that is bad all over still is. `localise` holds coarse terms to where fine ones peak.
-    `closed_form` off is the paper alone.
+    `taps` are the strides at which HR features are aligned, `appearance_taps` and `layout_taps` those at
+    which HR and LR features are judged by themselves. `reliability` is the exponent of the reliability
+    weight, 0 leaves it away. `background` is the share of a part's own mean response that is taken off its
+    map: a good part that is grainy or hazy all over else comes near the threshold everywhere; below 1, a part
+    that is bad all over still is. `localise` holds coarse terms to where fine ones peak. `closed_form` off is
+    the paper alone.
     """
 
     backbone: str = BACKBONE
-    taps: tuple[int, ...] = (8, 16, 32)
+    taps: tuple[int, ...] = (8, 16)
     closed_form: bool = True
     guidance: GuidanceSettings = GuidanceSettings()
     reliability: float = 0.2
@@ -64,6 +64,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PAPER = NetworkSettings(
+    taps=(8, 16, 32),
     closed_form=False,
     guidance=GuidanceSettings(detail_channels=8),
     background=0.0,
@@ -110,11 +111,18 @@ class Hlgfa(nn.Module):
         self.geometry, self.settings = geometry, settings
         self.views = Views(geometry)
         self.taps = settings.taps
-        strides = tuple(sorted({*self.taps, *(tap // 2 for tap in self.taps)}))  # LR needs half of each, too
+        self.appearance_taps, self.layout_taps = settings.appearance_taps, settings.layout_taps
+        self.hr_taps = tuple(sorted({*self.taps, *self.appearance_taps}))
+        lr_strides = {*self.layout_taps, *self.taps, *(tap // 2 for tap in self.taps)}
+        strides = tuple(sorted({*self.hr_taps, *lr_strides}))
         self.backbone = open_backbone(settings.backbone, strides, channels=geometry.channels, weights=weights)
         channels = self.backbone.tap_channels
         self.levels = nn.ModuleDict(
             {str(tap): Level(tap, geometry.level_shape(tap), channels, settings) for tap in self.taps}
+        )
+        self.appearance, self.layout = (
+            nn.ModuleDict({str(tap): ViewLevel(channels[tap]) for tap in taps})
+            for taps in (self.appearance_taps, self.layout_taps)
         )
         self.smoothing = Smoothing(SMOOTHING_SIGMA)
         self.eval()
@@ -123,6 +131,12 @@ class Hlgfa(nn.Module):
         """The alignment at a stride."""
         level = self.levels[str(tap)]
         assert isinstance(level, Level)
+        return level
+
+    def view_level(self, kind: str, tap: int) -> ViewLevel:
+        """Features by themselves at a stride; `kind` is "appearance" or "layout"."""
+        level = (self.appearance if kind == "appearance" else self.layout)[str(tap)]
+        assert isinstance(level, ViewLevel)
         return level
 
     def features(self, high_view: Tensor) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
@@ -134,7 +148,11 @@ class Hlgfa(nn.Module):
 
     def maps(self, high: Mapping[int, Tensor], low: Mapping[int, Tensor]) -> list[tuple[int, Tensor]]:
         """Features of both views by stride -> every term's map (N, 1, h, w), with its stride in HR pixels."""
-        return [item for tap in self.taps for item in self.level(tap)(high[tap], low[tap // 2], low[tap])]
+        return [
+            *((tap, self.level(tap)(high[tap], low[tap // 2], low[tap])) for tap in self.taps),
+            *((tap, self.appearance[str(tap)](high[tap])) for tap in self.appearance_taps),
+            *((2 * tap, self.layout[str(tap)](low[tap])) for tap in self.layout_taps),
+        ]
 
     def fuse(self, maps: list[tuple[int, Tensor]]) -> Tensor:
         """Maps of terms with their strides in HR pixels -> anomaly map (N, 1, *map_shape)."""

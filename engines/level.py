@@ -35,7 +35,10 @@ class Standardise(nn.Module):
 
 
 class Term(nn.Module):
-    """One summand of the anomaly map: a distance to good parts, from its mean over them, times a weight."""
+    """One summand of the anomaly map: a distance to good parts, from its mean over them, times a gain.
+
+    `gain` is (1,), or (1, 1, h, w) where positions have gains of their own.
+    """
 
     offset: Tensor
     gain: Tensor
@@ -58,11 +61,6 @@ class Term(nn.Module):
 class Level(nn.Module):
     """Alignment at one stride: HR features against what the LR view says they should be.
 
-    Three terms, of which the last two can be left away: the alignment residual HR - f(LR); the appearance, HR
-    features by themselves; the layout, LR features of the same stride by themselves. The residual shows what
-    the LR view does not predict; a defect so large that the LR view shows it too breaks no alignment, and is
-    left to the other two.
-
     With `closed_form` off it is the paper alone: the LR features of the stride refined by the guidance, and
     the cosine distance; no ridge alignment, no whitening.
     """
@@ -80,9 +78,7 @@ class Level(nn.Module):
         self.register_buffer("ridge", torch.zeros(own, fine + own, 3, 3))
         self.guidance = Guidance(fine + own, own, settings.guidance) if settings.guidance.enabled else None
         self.reliability = Reliability(settings.reliability)
-        self.alignment = Term(own)
-        self.appearance = Term(own) if tap in settings.appearance_taps else None
-        self.layout = Term(own) if tap in settings.layout_taps else None
+        self.term = Term(own)
 
     def low(self, fine: Tensor, coarse: Tensor) -> Tensor:
         """LR features at strides tap / 2 and tap on the HR grid: (N, C_fine + C, h, w).
@@ -110,19 +106,32 @@ class Level(nn.Module):
         """Distance of HR features from their alignment before reliability and scale, (N, 1, h, w)."""
         if not self.closed_form:
             return 1.0 - F.cosine_similarity(high, aligned, dim=1).unsqueeze(1)
-        distance: Tensor = self.alignment.whitening(high - aligned)
+        distance: Tensor = self.term.whitening(high - aligned)
         return distance
 
-    def forward(self, high: Tensor, fine: Tensor, coarse: Tensor) -> list[tuple[int, Tensor]]:
-        """Raw features of both views -> the map (N, 1, h, w) of every term, with its stride in HR pixels."""
+    def forward(self, high: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Raw features of both views -> the term's map (N, 1, h, w)."""
         high = self.standardise_hr(high)
         distance = self.discrepancy(high, self.aligned(self.low(fine, coarse), high))
-        maps = [(self.tap, self.alignment.scaled(self.reliability.weighted(distance, high)))]
-        if self.appearance is not None:
-            maps.append((self.tap, self.appearance(high)))
-        if self.layout is not None:
-            maps.append((2 * self.tap, self.layout(self.standardise_coarse(coarse))))
-        return maps
+        return self.term.scaled(self.reliability.weighted(distance, high))
+
+
+class ViewLevel(nn.Module):
+    """Features of one view at one stride by themselves, against those of good parts.
+
+    A defect so large that the LR view shows it too breaks no alignment; it is left to these terms: the
+    appearance, of the HR view, and the layout, of the LR view.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.standardise = Standardise(channels)
+        self.term = Term(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Raw features (N, C, h, w) -> the term's map (N, 1, h, w)."""
+        y: Tensor = self.term(self.standardise(features))
+        return y
 
 
 def enlarged(x: Tensor, factor: int, size: tuple[int, int]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from calibration.evaluation import scaled_map
 from calibration.fit import FitSettings, fit
 from calibration.record import CalibrationError
+from calibration.terms import TermSettings
 from engines.guidance import GuidanceSettings
 from engines.hlgfa import PAPER, NetworkSettings
 from tools.baselines.maps import AnomalyScores, Baseline, Features
@@ -47,9 +48,10 @@ OURS = {
     "no-appearance": FitSettings(network=_replace(_FULL, appearance_taps=())),
     "no-layout": FitSettings(network=_replace(_FULL, layout_taps=())),
     "alignment": FitSettings(network=_replace(_FULL, appearance_taps=(), layout_taps=())),
-    "strides-8-16": FitSettings(network=_replace(_FULL, taps=(8, 16), appearance_taps=(16,), layout_taps=())),
-    "one-covariance": FitSettings(per_position=False),
-    "equal-weights": FitSettings(weighed=False),
+    "alignment-32": FitSettings(network=_replace(_FULL, taps=(8, 16, 32))),
+    "one-covariance": FitSettings(terms=TermSettings(per_position=False)),
+    "one-gain": FitSettings(terms=TermSettings(even=False)),
+    "no-nuisance-covariance": FitSettings(terms=TermSettings(alignment_nuisance=0.0, view_nuisance=0.0)),
     "no-nuisances": FitSettings(nuisances=False),
 }
 """Settings of our method and of its ablations, by the name that the table gives them."""

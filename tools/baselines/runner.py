@@ -75,7 +75,8 @@ class Runner:
 
     def _fit_features(self, seed: int, settings: FitSettings) -> FeatureCache:
         """Those of the last fit if they are the same; only one set is held."""
-        key = (seed, settings.nuisances, settings.network.taps)
+        network = settings.network
+        key = (seed, settings.nuisances, network.taps, network.appearance_taps, network.layout_taps)
         if self._cached is None or self._cached[0] != key:
             self._cached = key, FeatureCache()
         return self._cached[1]
