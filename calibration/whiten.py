@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 PRIOR_PARTS = 5.0
 BLOCKS = (1, 2, 4, 8, 16)
-ROOT_NUMBERS = 4_000_000
-"""Most numbers in the roots of one whitening; larger features share a covariance between positions."""
+ROOT_NUMBERS = 16_000_000
+"""Most numbers in the roots of one whitening, 64 MB; of larger features, positions share covariances."""
 
 
 def fit_whitening(

@@ -83,9 +83,9 @@ def test_another_seed_gives_another_model(network: Hlgfa) -> None:
 
 @pytest.mark.parametrize("steps", [*range(1, 24), 100])
 def test_any_number_of_steps_trains(steps: int) -> None:
-    level = Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), NetworkSettings()).level(32)
+    level = Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), NetworkSettings()).level(16)
     level.ridge.normal_(std=0.01)
-    data = LevelData(torch.randn(4, 304, 2, 2), torch.randn(4, 192, 2, 2), torch.randn(4, 192, 1, 1))
+    data = LevelData(torch.randn(4, 152, 4, 4), torch.randn(4, 112, 4, 4))
     done: list[None] = []
     train_guidance(level, data, Schedule(steps=steps, batch=2), seed=0, on_step=lambda: done.append(None))
     assert len(done) == steps
@@ -109,7 +109,7 @@ def test_progress_ends_at_its_total_and_scores_settle(network: Hlgfa) -> None:
     fit(PARTS, split, GEOMETRY, FitSettings(schedule=Schedule(steps=6, batch=4)), progress=told)
     assert set(told.last) == {"features", "guidance", "scoring"}
     assert all(done == total for done, total in told.last.values())
-    assert [len(scores) for scores in told.estimates] == [len(split.whiten)] * 3
+    assert [len(scores) for scores in told.estimates] == [len(split.whiten)] * 5
     # The last estimate is what the network says of those parts, but for the one that each was left out of.
     final = np.array([_score(network, PARTS[i]) for i in split.whiten])
     assert (told.estimates[-1] > final - 0.2).all()
@@ -160,7 +160,7 @@ def test_bytes_of_features_are_counted_right(network: Hlgfa) -> None:
     geometry = Geometry(input_px=(96, 160), hr_px=(96, 160))
     other = Hlgfa(geometry, NetworkSettings())
     high, low = other.features(torch.zeros(1, 1, 96, 160))
-    kept = [high[tap] for tap in other.taps] + list(low.values())
+    kept = [high[tap] for tap in other.hr_taps] + list(low.values())
     assert feature_bytes(other) == sum(f.numel() * 4 for f in kept)
 
 

@@ -1,9 +1,9 @@
-import numpy as np
 import pytest
 import torch
 
 from calibration.closed_form import COVARIANCE_RIDGE
-from calibration.whiten import _block, fit_whitening
+from calibration.copies import Copies
+from calibration.whiten import PRIOR_PARTS, _block, fit_whitening
 from engines.whitening import Whitening, from_blocks, in_blocks
 
 
@@ -11,87 +11,96 @@ def _randn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_a_covariance_per_position_is_chosen_only_where_positions_differ() -> None:
-    alike = _randn(60, 24, 6, 6)
-    assert fit_whitening(Whitening(24), alike).share == 1.0
-    scale = torch.linspace(0.2, 3, 36).reshape(1, 1, 6, 6)
-    whitening = Whitening(24)
-    assert fit_whitening(whitening, alike * scale).share < 1.0
-    assert whitening.per_position
+def _unlike(parts: int, channels: int, side: int, seed: int = 0) -> torch.Tensor:
+    """Features whose spread grows from position to position."""
+    scale = torch.linspace(0.3, 3, side * side).reshape(1, 1, side, side)
+    return _randn(parts, channels, side, side, seed=seed) * scale
 
 
-def test_the_better_a_position_is_known_the_less_it_borrows() -> None:
-    mixing = _randn(36, 12, 12, seed=1)
-    few, many = (
-        torch.einsum("pcd,ndp->ncp", mixing, _randn(n, 12, 36)).reshape(n, 12, 6, 6) for n in (16, 400)
-    )
-    assert fit_whitening(Whitening(12), many).share < fit_whitening(Whitening(12), few).share < 1.0
-
-
-@pytest.mark.parametrize(("block", "copies"), [(1, 1), (1, 2), (2, 1), (2, 3)])
+@pytest.mark.parametrize(("block", "nuisance"), [(1, None), (1, 0.0), (1, 2.0), (2, None), (2, 2.0)])
 def test_leaving_a_part_out_in_closed_form_equals_doing_it(
-    block: int, copies: int, monkeypatch: pytest.MonkeyPatch
+    block: int, nuisance: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By definition: mean and own covariance from the other parts, pooled covariance and share as fitted."""
+    """By definition: mean and own covariance from the other parts, all that is common as fitted."""
     channels, side, parts = 4, 4, 12
     monkeypatch.setattr("calibration.whiten.ROOT_NUMBERS", side * side // block**2 * channels**2)
-    base = _randn(parts, channels, side, side) * torch.linspace(0.3, 3, side * side).reshape(1, 1, side, side)
-    x = torch.cat([base + 0.3 * _randn(parts, channels, side, side, seed=9 + c) for c in range(copies)])
+    clean = _unlike(parts, channels, side)
+    disturbed = None if nuisance is None else clean + 0.3 * _randn(parts, channels, side, side, seed=9)
     whitening = Whitening(channels)
-    choice = fit_whitening(whitening, x, copies=copies)
-    assert choice.share < 1
+    found = fit_whitening(whitening, Copies(clean, disturbed), nuisance=nuisance or 0.0)
     assert whitening.block == block
-    mean = x.mean(dim=0, keepdim=True).double()
-    centred = x.double() - mean
-    flat = centred.permute(0, 2, 3, 1).reshape(-1, channels)
+    mean = clean.mean(dim=0, keepdim=True).double()
+    flat = (clean - mean).permute(0, 2, 3, 1).reshape(-1, channels)
     pooled = flat.T @ flat / len(flat)
-    pooled += COVARIANCE_RIDGE * pooled.diagonal().mean() * torch.eye(channels)
-    blocks = in_blocks(centred, block)  # (blocks, copies * parts * block^2, C)
-    number = torch.arange(copies * parts).repeat_interleave(block**2) % parts
-    expected = torch.zeros(blocks.shape[:2], dtype=torch.float64)
-    for part in range(parts):
-        out = number == part
-        # The closed form keeps the weight 1/n of the other samples, and takes the mean without the part.
-        own = blocks[:, ~out].transpose(1, 2) @ blocks[:, ~out] / blocks.shape[1]
-        inverse = torch.linalg.inv((1 - choice.share) * own + choice.share * pooled)
-        z = blocks[:, out] * parts / (parts - 1)
-        expected[:, out] = torch.einsum("bnc,bcd,bnd->bn", z, inverse, z)
-    found = choice.left_out.square() * channels
-    wanted = from_blocks(expected, block, copies * parts, x.shape[2:])
-    torch.testing.assert_close(found.double(), wanted, rtol=2e-3, atol=2e-3)
+    share = PRIOR_PARTS / (PRIOR_PARTS + parts)
+    common = share * pooled + COVARIANCE_RIDGE * pooled.diagonal().mean() * torch.eye(channels)
+    if disturbed is not None:
+        change = (disturbed - clean).double().permute(0, 2, 3, 1).reshape(-1, channels)
+        common = common + nuisance * change.T @ change / len(change)
+    number = torch.arange(parts).repeat_interleave(block**2)
+    blocks = in_blocks(clean - mean, block)
+    for copy, distances in ((clean, found.clean), (disturbed, found.disturbed)):
+        if copy is None or distances is None:
+            assert copy is distances
+            continue
+        expected = torch.zeros(blocks.shape[:2], dtype=torch.float64)
+        for part in range(parts):
+            out = number == part
+            # The closed form keeps the weight 1/n of the other samples, and takes the mean without the part.
+            own = blocks[:, ~out].transpose(1, 2) @ blocks[:, ~out] / blocks.shape[1]
+            inverse = torch.linalg.inv((1 - share) * own + common)
+            without = (clean.sum(dim=0) - clean[part]) / (parts - 1)
+            z = in_blocks((copy[part] - without)[None].double(), block)
+            expected[:, out] = torch.einsum("bnc,bcd,bnd->bn", z, inverse, z)
+        wanted = from_blocks(expected, block, parts, clean.shape[2:])
+        torch.testing.assert_close((distances.square() * channels).double(), wanted, rtol=2e-3, atol=2e-3)
 
 
 def test_left_out_distances_are_larger_and_honest() -> None:
     """With few parts a fit flatters its own; left out, they look like parts that were never seen."""
-    x, fresh = (
-        _randn(n, 8, 4, 4, seed=s) * torch.linspace(0.2, 2, 16).reshape(1, 1, 4, 4)
-        for n, s in ((20, 1), (400, 2))
-    )
+    x, fresh = _unlike(20, 8, 4, seed=1), _unlike(400, 8, 4, seed=2)
     whitening = Whitening(8)
-    choice = fit_whitening(whitening, x)
-    unseen = whitening(fresh).mean()
-    assert choice.left_out.mean() == pytest.approx(float(unseen), rel=0.08)  # fitted on one part fewer
-    assert whitening(x).mean() < choice.left_out.mean()
+    found = fit_whitening(whitening, Copies(x, None)).clean
+    assert found.mean() == pytest.approx(float(whitening(fresh).mean()), rel=0.12)  # fitted on one part fewer
+    assert whitening(x).mean() < found.mean()
+
+
+def test_a_defect_stands_out_where_parts_vary_little() -> None:
+    whitening = Whitening(8)
+    fit_whitening(whitening, Copies(_unlike(100, 8, 4), None))
+    distance = whitening(torch.full((1, 8, 4, 4), 1.0))[0, 0]
+    assert distance[0, 0] > 3 * distance[3, 3]
+    fit_whitening(whitening, Copies(_unlike(100, 8, 4), None), per_position=False)
+    assert not whitening.per_position
+    assert whitening(torch.full((1, 8, 4, 4), 1.0)).std() < 0.05
+
+
+def test_what_nuisances_change_somewhere_is_forgiven_everywhere() -> None:
+    """A direction that nuisances move in costs less, at positions that none of them hit, too."""
+    clean = _unlike(60, 8, 4)
+    hit = torch.zeros_like(clean)
+    hit[:, 0, 1, 2] = 6.0  # one channel, one position
+    probe = torch.zeros(1, 8, 4, 4)
+    probe[:, 0] = 6.0
+    other = torch.zeros(1, 8, 4, 4)
+    other[:, 1] = 6.0
+    strict, lenient = Whitening(8), Whitening(8)
+    fit_whitening(strict, Copies(clean, clean + hit), nuisance=0.0)
+    fit_whitening(lenient, Copies(clean, clean + hit), nuisance=4.0)
+    assert (lenient(probe) < strict(probe)).all()
+    assert lenient(probe)[0, 0, 0, 0] < 0.5 * strict(probe)[0, 0, 0, 0]
+    torch.testing.assert_close(lenient(other), strict(other), rtol=0.1, atol=0.1)
 
 
 def test_large_features_share_a_covariance_between_positions() -> None:
-    assert _block(torch.zeros(2, 112, 16, 16)) == 1
-    assert _block(torch.zeros(1, 112, 32, 32)) == 2
-    assert _block(torch.zeros(1, 112, 33, 32)) is None
+    assert _block(torch.zeros(2, 112, 32, 32)) == 1
+    assert _block(torch.zeros(1, 112, 64, 64)) == 2
+    assert _block(torch.zeros(1, 112, 65, 64)) is None
     whitening = Whitening(40)
-    fit_whitening(whitening, _randn(4, 40, 129, 129))
+    fit_whitening(whitening, Copies(_randn(4, 40, 129, 129), None))
     assert not whitening.per_position
 
 
 def test_blocks_keep_every_position() -> None:
     x = _randn(3, 1, 8, 12)
     assert torch.equal(from_blocks(in_blocks(x, 4)[..., 0], 4, 3, x.shape[2:]), x)
-
-
-def test_one_odd_part_does_not_decide() -> None:
-    scale = torch.linspace(0.2, 3, 36).reshape(1, 1, 6, 6)
-    x = _randn(60, 24, 6, 6) * scale
-    share = fit_whitening(Whitening(24), x).share
-    x[7] *= 30
-    assert fit_whitening(Whitening(24), x).share <= share
-    assert np.isfinite(share)

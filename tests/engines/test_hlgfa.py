@@ -62,9 +62,10 @@ def test_whitening_per_position_is_the_mahalanobis_distance_there(block: int) ->
 
 
 def test_the_paper_has_no_closed_form_and_no_terms_of_ours() -> None:
-    level = Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), PAPER).level(16)
-    assert level.appearance is None
-    assert level.layout is None
+    network = Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), PAPER)
+    assert not network.appearance
+    assert not network.layout
+    level = network.level(16)
     low, high = torch.randn(2, 64 + 88, 4, 4), torch.randn(2, 112, 4, 4)
     assert torch.equal(level.base(low), low[:, -112:])
     cosine = (high * low[:, -112:]).sum(1) / high.norm(dim=1) / low[:, -112:].norm(dim=1)
@@ -124,9 +125,17 @@ def test_the_hr_view_distorts_little(height: int, width: int, step: int) -> None
     assert max(ratio, 1 / ratio) <= 1.51  # at most half a step of the smallest side, 64
 
 
-def test_every_level_is_aligned() -> None:
-    network = Hlgfa(
-        Geometry(input_px=(64, 64), hr_px=(64, 64)), NetworkSettings(guidance=GuidanceSettings(enabled=False))
-    )
-    assert [network.level(tap).tap for tap in network.taps] == [8, 16, 32]
+def test_terms_and_their_strides() -> None:
+    guidance = GuidanceSettings(enabled=False)
+    network = Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), NetworkSettings(guidance=guidance))
     assert all(network.level(tap).guidance is None for tap in network.taps)
+    with torch.no_grad():
+        maps = network.maps(*network.features(torch.zeros(2, 1, 64, 64)))
+    found = [(stride, tuple(m.shape)) for stride, m in maps]
+    alignment, appearance = [(8, (2, 1, 8, 8)), (16, (2, 1, 4, 4))], [(16, (2, 1, 4, 4)), (32, (2, 1, 2, 2))]
+    assert found == [*alignment, *appearance, (64, (2, 1, 1, 1))]
+
+
+def test_only_features_that_a_term_needs_are_computed() -> None:
+    settings = NetworkSettings(taps=(16,), appearance_taps=(), layout_taps=())
+    assert Hlgfa(Geometry(input_px=(64, 64), hr_px=(64, 64)), settings).backbone.taps == (8, 16)
