@@ -24,11 +24,15 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class HeldOutPart(msgspec.Struct, frozen=True):
-    """A part that training did not see, with the image score that the exported model gives it."""
+    """A part that training did not see, with the image scores that the exported model gives it.
+
+    `disturbed_score` is that of its image with nuisances as training injects them, None if it injects none.
+    """
 
     name: str
     sha256: str
     score: float
+    disturbed_score: float | None = None
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -35,7 +35,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `false_reject_lower` and `false_reject_upper` bound the true rate at `confidence`, from `parts` good
     parts that training did not see. A heatmap value is `raw * heatmap_scale + heatmap_offset`, fixed for
     all images, clipped to 0..255. `roi_sha256` is the hash of the region of interest that the scores were
-    taken under, None if there was none.
+    taken under, None if there was none. With `nuisances`, the rate is that of parts with nuisances, too.
     """
 
     schema: str = SCHEMA
@@ -53,6 +53,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     created_utc: str
     warning: str | None = None
     roi_sha256: str | None = None
+    nuisances: bool = False
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:

@@ -71,16 +71,18 @@ def fit_alignment(
     reliability = level.reliability
     reliability.inverse_mean.copy_(1.0 / reliability.contrast(unseen.high).mean())
 
-    def of_all(function: Callable[[Tensor, Tensor], Tensor]) -> Copies:
-        first, last = (Copies.of(chunked(function, data), copies) for data in (seen, unseen))
-        return first.joined(last)
+    def of_parts(function: Callable[[Tensor, Tensor], Tensor]) -> Copies:
+        last = Copies.of(chunked(function, unseen), copies)
+        if not level.closed_form:  # parts cannot be left out then, so only the unseen ones tell the scale
+            return last
+        return Copies.of(chunked(function, seen), copies).joined(last)
 
     if level.closed_form:
-        residual = of_all(lambda low, high: high - level.aligned(low, high))
+        residual = of_parts(lambda low, high: high - level.aligned(low, high))
         distances = _whitened(level.term, residual, settings, settings.alignment_nuisance)
     else:
-        distances = of_all(lambda low, high: level.discrepancy(high, level.aligned(low, high)))
-    weights = of_all(lambda _, high: reliability.weighted(torch.ones_like(high[:, :1]), high))
+        distances = of_parts(lambda low, high: level.discrepancy(high, level.aligned(low, high)))
+    weights = of_parts(lambda _, high: reliability.weighted(torch.ones_like(high[:, :1]), high))
     weighted = Copies.of(distances.stacked * weights.stacked, copies)
     even = settings.even and level.closed_form
     return _scaled(level.term, level.tap, weighted, last=len(unseen.high) // copies, even=even)
@@ -128,11 +130,11 @@ def _scaled(term: Term, stride: int, distances: Copies, *, last: int, even: bool
     both = distances.stacked.double()
     term.offset = both.mean().reshape(1).float()
     if even and stride >= COARSE_STRIDE:
-        own = both.var(dim=0, keepdim=True, correction=0)
+        own = both.var(dim=0, keepdim=True)
         usual = own.mean()
         variance = (len(both) * own + PRIOR_DISTANCES * usual) / (len(both) + PRIOR_DISTANCES)
         variance = variance.clamp(min=LEAST_VARIANCE * float(usual))
     else:
-        variance = both.var(correction=0).reshape(1)
+        variance = both.var().reshape(1)
     term.gain = variance.clamp(min=1e-12).rsqrt().float()
     return FittedTerm(term, stride, term.scaled(distances.clean[-last:]))

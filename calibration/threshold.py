@@ -117,12 +117,14 @@ def calibrate(
     rate: float,
     model_sha256: str,
     roi_sha256: str | None = None,
+    nuisances: bool = False,
     created: datetime.datetime | None = None,
 ) -> Calibration:
     """The calibration record of one model.
 
     The image score is the largest value of the anomaly map, so both have the same threshold: a part fails
-    exactly if a region of its map does. `roi_sha256` is that of the region of interest of the scores.
+    exactly if a region of its map does. `roi_sha256` is that of the region of interest of the scores;
+    `nuisances` says that they are those of parts with nuisances, too.
 
     Raises:
         CalibrationError: as `fit_threshold`, or the threshold is not above the mean pixel of good parts.
@@ -150,4 +152,5 @@ def calibrate(
         created_utc=created.isoformat(timespec="seconds"),
         warning=threshold.warning,
         roi_sha256=roi_sha256,
+        nuisances=nuisances,
     )

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from calibration.parts import Parts
     from calibration.record import Calibration
     from calibration.roi import InspectedArea
@@ -30,10 +35,11 @@ def calibrate(  # noqa: PLR0917 - options of a command
     no_roi: Annotated[
         bool, typer.Option("--no-roi", help="Remove the region of interest; needs --good.")
     ] = False,
+    nuisances: Annotated[
+        bool, typer.Option("--nuisances", help="Keep the rate for parts with hairs, stripes, dust, too.")
+    ] = False,
 ) -> None:
     """Fit the threshold and write calibration.json beside the model, and roi.json if that is new."""
-    import numpy as np
-
     from calibration import threshold
     from calibration.calibrated import save_calibrated
     from calibration.parts import FILE_NAME, load_parts
@@ -47,14 +53,47 @@ def calibrate(  # noqa: PLR0917 - options of a command
         scores = _held_out(model, parts, area)
     else:
         scores = _scores(model, manifest, parts, good, area, runtime=runtime, threads=threads)  # type: ignore[arg-type]
+    clean, disturbed = _columns(scores)
     calibration = threshold.calibrate(
-        np.asarray(scores, np.float64),
+        clean if not nuisances else _worse(model, clean, disturbed),
         rate=false_reject_rate,
         model_sha256=manifest.model_sha256,
         roi_sha256=None if area is None else area.sha256,
+        nuisances=nuisances,
     )
     save_calibrated(model, area, calibration)
-    _say(model / CALIBRATION, calibration)
+    _say(model / CALIBRATION, calibration, disturbed)
+
+
+def _columns(
+    scores: Sequence[tuple[float, float | None]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Scores of parts as they are, and with nuisances if training injected any."""
+    import numpy as np
+
+    disturbed = [score for _, score in scores if score is not None]
+    clean = np.array([score for score, _ in scores], np.float64)
+    return clean, np.array(disturbed, np.float64) if len(disturbed) == len(scores) else None
+
+
+def _worse(
+    model: Path, clean: NDArray[np.float64], disturbed: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """The higher score of each part, which keeps parts independent of each other.
+
+    Raises:
+        CalibrationError: training injected no nuisances.
+    """
+    import numpy as np
+
+    from calibration.record import CalibrationError
+
+    if disturbed is None:
+        raise CalibrationError(
+            f"{model}: found a model trained without nuisances, expected one with scores of parts with them. "
+            "Calibrate without --nuisances, or train again."
+        )
+    return np.maximum(clean, disturbed)
 
 
 def _region(model: Path, manifest: Manifest, roi: Path | None, *, no_roi: bool) -> InspectedArea | None:
@@ -69,8 +108,8 @@ def _region(model: Path, manifest: Manifest, roi: Path | None, *, no_roi: bool) 
     return load_roi(model, size_px) if roi is None else read_roi(roi, size_px)
 
 
-def _held_out(model: Path, parts: Parts, area: InspectedArea | None) -> list[float]:
-    """Scores that training took of the parts that it held out.
+def _held_out(model: Path, parts: Parts, area: InspectedArea | None) -> list[tuple[float, float | None]]:
+    """Scores that training took of the parts that it held out, without and with nuisances.
 
     Raises:
         CalibrationError: they were taken under another region of interest.
@@ -84,7 +123,7 @@ def _held_out(model: Path, parts: Parts, area: InspectedArea | None) -> list[flo
             f"expected {region_name(sha256)}. Add --good DIR with good parts to score; the training "
             "folder serves, what training saw is left out."
         )
-    return [part.score for part in parts.hold_out]
+    return [(part.score, part.disturbed_score) for part in parts.hold_out]
 
 
 def _scores(
@@ -96,15 +135,19 @@ def _scores(
     *,
     runtime: Literal["onnxruntime", "openvino"],
     threads: int,
-) -> list[float]:
+) -> list[tuple[float, float | None]]:
     """Image scores under a region of interest of a folder's parts, without those that training saw.
+
+    Each without and with nuisances, if training injected any.
 
     Raises:
         CalibrationError: training saw all of them.
     """
+    import numpy as np
     from rich.console import Console
     from rich.progress import track
 
+    from calibration.augmentation import NuisanceSettings, inject_raw
     from calibration.dataset import ImageFiles, good_parts
     from calibration.inspected import inspected_output, map_mask
     from calibration.record import CalibrationError
@@ -122,12 +165,22 @@ def _scores(
         typer.echo(f"{good}: left out {len(found) - len(unseen)} of {len(found)} parts, training saw them.")
     images = ImageFiles.for_model(unseen, manifest)
     console = Console(stderr=True)
+    hr_px = manifest.hr_height_px, manifest.hr_width_px
+    injected = bool(manifest.training.get("nuisances", False))
     with open_engine(model, runtime=runtime, threads=threads) as engine:
-        indices = track(range(len(images)), description="scores", console=console)
-        return [inspected_output(engine.infer(images[index]), inspected).score for index in indices]
+
+        def score(image: NDArray[np.uint8]) -> float:
+            return inspected_output(engine.infer(image), inspected).score
+
+        def scores(index: int) -> tuple[float, float | None]:
+            image, rng = images[index], np.random.default_rng([manifest.seed, index])
+            disturbed = score(inject_raw(image, hr_px, NuisanceSettings(), rng)) if injected else None
+            return score(image), disturbed
+
+        return [scores(i) for i in track(range(len(images)), description="scores", console=console)]
 
 
-def _say(path: Path, calibration: Calibration) -> None:
+def _say(path: Path, calibration: Calibration, disturbed: NDArray[np.float64] | None) -> None:
     typer.echo(
         f"{path}: threshold {calibration.threshold:.4f} for a false-reject rate of "
         f"{calibration.false_reject_rate:.2%}, from {calibration.parts} good parts; true rate in "
@@ -136,3 +189,9 @@ def _say(path: Path, calibration: Calibration) -> None:
     )
     if calibration.warning is not None:
         typer.echo(f"warning: {calibration.warning}", err=True)
+    if disturbed is not None and not calibration.nuisances:
+        rejected = int((disturbed >= calibration.threshold).sum())
+        typer.echo(
+            f"With hairs, stripes and dust as training injects them, {rejected} of these parts would be "
+            "rejected; --nuisances sets the threshold above them, and misses more."
+        )

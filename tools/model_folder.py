@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 import torch
 
+from calibration.augmentation import inject_raw
 from calibration.checkpoint import Checkpoint
 from calibration.dataset import ImageFiles, Split, data_hash
 from calibration.fit import FitSettings, Progress, fit
@@ -30,6 +32,9 @@ from engines.manifest import FILE_NAME as MANIFEST_NAME
 from engines.manifest import ONNX_NAME, Manifest, save_manifest
 from engines.records import file_sha256
 from tools.errors import check_free
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _PACKAGES = ("hlgfa-line", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -101,19 +106,35 @@ def write_model(
     save_manifest(manifest, folder / MANIFEST_NAME)
     progress.step("export", 1, 1)
     with open_engine(folder, runtime="onnxruntime", threads=threads) as engine:
-        parts = _parts(engine, data, progress, area)
+        parts = _parts(engine, data, progress, area, settings, geometry.hr_px)
     if area is not None:
         save_roi(area, folder / ROI_NAME)
     save_parts(parts, folder / FILE_NAME)
     return parts
 
 
-def _parts(engine: Engine, data: TrainingData, progress: Progress, area: InspectedArea | None) -> Parts:
-    inspected = None if area is None else map_mask(area, (engine.info.map_height, engine.info.map_width))
+def _parts(  # noqa: PLR0917 - told apart by type
+    engine: Engine,
+    data: TrainingData,
+    progress: Progress,
+    area: InspectedArea | None,
+    settings: FitSettings,
+    hr_px: tuple[int, int],
+) -> Parts:
+    """Use of every part, and scores of those held out, with nuisances if training injects any."""
+    info = engine.info
+    inspected = None if area is None else map_mask(area, (info.map_height, info.map_width))
+
+    def score(image: NDArray[np.uint8]) -> float:
+        return inspected_output(engine.infer(image), inspected).score
+
     held = []
     for done, index in enumerate(data.split.hold_out, 1):
-        score = inspected_output(engine.infer(data.images[index]), inspected).score
-        held.append(HeldOutPart(data.names[index], data.hashes[index], score))
+        image, disturbed = data.images[index], None
+        if settings.nuisances:
+            rng = np.random.default_rng([settings.seed, index])
+            disturbed = score(inject_raw(image, hr_px, settings.nuisance, rng))
+        held.append(HeldOutPart(data.names[index], data.hashes[index], score(image), disturbed))
         progress.step("hold-out", done, len(data.split.hold_out))
     return Parts(
         model_sha256=engine.info.model_sha256,

@@ -1,6 +1,7 @@
 """The three verbs one after the other, as a person runs them, on small synthetic parts."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 import typer
 from PIL import Image
 
-from calibration.parts import load_parts
+from calibration.parts import load_parts, save_parts
 from calibration.record import CalibrationError, load_calibration
 from engines.engine import EngineError
 from engines.manifest import load_manifest
@@ -78,6 +79,38 @@ def test_calibrating_on_the_training_folder_leaves_out_what_training_saw(
     after = load_calibration(model / "calibration.json", model_sha256=load_manifest(model).model_sha256)
     assert after.parts == 6
     assert after.threshold == pytest.approx(before.threshold, abs=1e-4)
+
+
+def test_a_threshold_above_nuisances_is_asked_for_and_recorded(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "disc"
+    shutil.copytree(model, folder)
+    sha256 = load_manifest(folder).model_sha256
+    held = load_parts(folder / "parts.json", model_sha256=sha256).hold_out
+    assert all(part.disturbed_score not in {None, part.score} for part in held)
+    plain = load_calibration(folder / "calibration.json", model_sha256=sha256)
+    calibrate(folder)
+    above = sum((part.disturbed_score or 0) >= plain.threshold for part in held)
+    assert f"{above} of these parts would be rejected; --nuisances" in capsys.readouterr().out
+    calibrate(folder, nuisances=True)
+    with_them = load_calibration(folder / "calibration.json", model_sha256=sha256)
+    assert with_them.nuisances
+    assert not plain.nuisances
+    assert with_them.threshold >= max(max(part.score, part.disturbed_score or 0) for part in held)
+    assert "--nuisances" not in capsys.readouterr().out
+
+
+def test_a_model_without_nuisances_cannot_be_calibrated_for_them(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "disc"
+    shutil.copytree(model, folder)
+    parts = load_parts(folder / "parts.json", model_sha256=load_manifest(folder).model_sha256)
+    held = [msgspec.structs.replace(part, disturbed_score=None) for part in parts.hold_out]
+    save_parts(msgspec.structs.replace(parts, hold_out=held), folder / "parts.json")
+    before = (folder / "calibration.json").read_bytes()
+    with pytest.raises(CalibrationError, match="trained without nuisances"):
+        calibrate(folder, nuisances=True)
+    assert (folder / "calibration.json").read_bytes() == before
 
 
 def test_only_parts_that_training_saw_are_refused(model: Path, data: Path, tmp_path: Path) -> None:
