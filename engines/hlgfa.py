@@ -62,6 +62,16 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
     appearance_taps: tuple[int, ...] = (16, 32)
     layout_taps: tuple[int, ...] = (32,)
 
+    @property
+    def hr_taps(self) -> tuple[int, ...]:
+        """Strides at which a term needs HR features, ascending."""
+        return tuple(sorted({*self.taps, *self.appearance_taps}))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides at which a term needs either view, ascending; an alignment takes LR at half its own."""
+        return tuple(sorted({*self.hr_taps, *self.layout_taps, *(tap // 2 for tap in self.taps)}))
+
 
 PAPER = NetworkSettings(
     taps=(8, 16, 32),
@@ -112,10 +122,10 @@ class Hlgfa(nn.Module):
         self.views = Views(geometry)
         self.taps = settings.taps
         self.appearance_taps, self.layout_taps = settings.appearance_taps, settings.layout_taps
-        self.hr_taps = tuple(sorted({*self.taps, *self.appearance_taps}))
-        lr_strides = {*self.layout_taps, *self.taps, *(tap // 2 for tap in self.taps)}
-        strides = tuple(sorted({*self.hr_taps, *lr_strides}))
-        self.backbone = open_backbone(settings.backbone, strides, channels=geometry.channels, weights=weights)
+        self.hr_taps = settings.hr_taps
+        self.backbone = open_backbone(
+            settings.backbone, settings.strides, channels=geometry.channels, weights=weights
+        )
         channels = self.backbone.tap_channels
         self.levels = nn.ModuleDict(
             {str(tap): Level(tap, geometry.level_shape(tap), channels, settings) for tap in self.taps}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from calibration.dataset import Split
-    from calibration.features import Features as TrainFeatures
     from engines.geometry import Geometry
+    from tools.baselines.cache import FitCache
     from tools.baselines.dataset import CachedFeatures
     from tools.baselines.results import Settings
 
@@ -107,18 +107,18 @@ def hlgfa_method(
     settings: FitSettings,
     *,
     progress: StepProgress,
-    features: FeatureCache | None = None,
+    cache: FitCache | None = None,
 ) -> Outcome:
     """Ours: fit on the split, run the network on each test image, enlarge its map to HR pixels.
 
-    Fitting reads its images itself, so its time includes that. With `features` it begins with what an earlier
-    fit on the same images, split and seed left there, and the time that this took is added.
+    Fitting reads its images itself, so its time includes that. With `cache` it begins with what earlier fits
+    on the same images and split left there, and the time that this took is added.
     """
     started = time.perf_counter()
-    network = fit(images, split, geometry, settings, progress=_Told(progress), checkpoint=features)
-    fit_s = time.perf_counter() - started
-    if features is not None:
-        fit_s += features.read_s
+    if cache is not None:
+        cache.begin(settings)
+    network = fit(images, split, geometry, settings, progress=_Told(progress), checkpoint=cache)
+    fit_s = time.perf_counter() - started + (0.0 if cache is None else cache.read_s)
 
     @torch.inference_mode()
     def score(image: Tensor) -> AnomalyScores:
@@ -127,34 +127,6 @@ def hlgfa_method(
 
     scores, score_ms = _scored((torch.from_numpy(i.copy()) for i in _each(test_images)), score)
     return Outcome(scores, fit_s, score_ms)
-
-
-class FeatureCache:
-    """Features of fits that differ in other settings only; a `fit.Kept` that keeps no guidance."""
-
-    def __init__(self) -> None:
-        self._kept: dict[str, TrainFeatures] = {}
-        self._seconds: dict[str, float] = {}
-        self._asked = time.perf_counter()
-        self.read_s = 0.0
-
-    def load_features(self, name: str) -> TrainFeatures | None:
-        """What was saved under that name; `read_s` is what all that was read had taken to make."""
-        if name == "seen":
-            self.read_s = 0.0
-        self._asked = time.perf_counter()
-        self.read_s += self._seconds.get(name, 0.0)
-        return self._kept.get(name)
-
-    def save_features(self, name: str, features: TrainFeatures) -> None:
-        """Keep them, and how long it took since they were asked for."""
-        self._kept[name], self._seconds[name] = features, time.perf_counter() - self._asked
-
-    def load_guidance(self, tap: int) -> None:
-        """None: every fit trains its own."""
-
-    def save_guidance(self, tap: int, state: dict[str, Any]) -> None:
-        """Not kept."""
 
 
 class _Told:

@@ -14,8 +14,9 @@ import torch
 
 from calibration.dataset import split_parts
 from calibration.evaluation import Scored, measure
+from tools.baselines.cache import FitCache
 from tools.baselines.dataset import CachedFeatures, LabelledSet, extract
-from tools.baselines.methods import BASELINES, OURS, FeatureCache, baseline_method, hlgfa_method, strides_of
+from tools.baselines.methods import BASELINES, OURS, baseline_method, hlgfa_method, strides_of
 from tools.baselines.results import Result
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from calibration.dataset import ImageFiles
     from calibration.evaluation import Metrics
-    from calibration.fit import FitSettings
     from tools.baselines.maps import AnomalyScores
     from tools.baselines.methods import Outcome, StepProgress
     from tools.baselines.results import Settings
@@ -34,7 +34,7 @@ class Runner:
 
     def __init__(self, labelled: LabelledSet, settings: Settings, progress: StepProgress) -> None:
         self.labelled, self.settings, self.progress = labelled, settings, progress
-        self._cached: tuple[object, FeatureCache] | None = None
+        self._cache = FitCache()
 
     def result(self, method: str, seed: int) -> Result:
         """Fit one method with one seed and measure it on the test parts.
@@ -68,18 +68,9 @@ class Runner:
             return baseline_method(method, *pair, split, self.settings, seed=seed, progress=self.progress)
         images = labelled.images, labelled.test_images
         settings = msgspec.structs.replace(OURS[method], seed=seed)
-        cache = self._fit_features(seed, settings)
         return hlgfa_method(
-            *images, split, labelled.geometry, settings, progress=self.progress, features=cache
+            *images, split, labelled.geometry, settings, progress=self.progress, cache=self._cache
         )
-
-    def _fit_features(self, seed: int, settings: FitSettings) -> FeatureCache:
-        """Those of the last fit if they are the same; only one set is held."""
-        network = settings.network
-        key = (seed, settings.nuisances, network.taps, network.appearance_taps, network.layout_taps)
-        if self._cached is None or self._cached[0] != key:
-            self._cached = key, FeatureCache()
-        return self._cached[1]
 
     def _metrics(self, scores: AnomalyScores) -> Metrics:
         """Those of `hlgfa evaluate`; nothing is rejected, since no method has a threshold here."""
