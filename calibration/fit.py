@@ -46,8 +46,8 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Something that the person who trains should know."""
 
-    def scores(self, scores: NDArray[np.float64], level: int, levels: int) -> None:
-        """Image scores of good parts that the levels so far did not see, in the units of the whole."""
+    def scores(self, scores: NDArray[np.float64], done: int, terms: int) -> None:
+        """Image scores of good parts that the terms so far did not see, in the units of the whole."""
 
 
 class FitSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +106,9 @@ def fit(
         progress.step("scoring", len(fitted), total)
         progress.scores(summed(network, fitted).numpy(), len(fitted), total)
 
+    with torch.no_grad():  # first, since they take seconds and give a first estimate of the threshold
+        for kind, tap in views:
+            fitted_one(_fit_view(network, kind, tap, seen, unseen, settings))
     for number, tap in enumerate(network.taps):
         level = network.level(tap)
         with torch.no_grad():
@@ -119,8 +122,6 @@ def fit(
             judged = level_data(level, unseen)
             fitted_one(fit_alignment(level, train, judged, settings.terms, copies=settings.copies))
     with torch.no_grad():
-        for kind, tap in views:
-            fitted_one(_fit_view(network, kind, tap, seen, unseen, settings))
         weigh(fitted)
     return network.eval()
 

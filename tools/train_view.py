@@ -50,11 +50,11 @@ class TrainView:
         """Print a warning above the bars."""
         self._bars.console.print(f"warning: {text}", highlight=False, soft_wrap=True)
 
-    def scores(self, scores: NDArray[np.float64], level: int, levels: int) -> None:
-        """Print a threshold for these scores; it settles as levels come in."""
+    def scores(self, scores: NDArray[np.float64], done: int, terms: int) -> None:
+        """Print a threshold for these scores; it settles as terms come in."""
         estimate = fit_threshold(scores, RATE).value
         self._bars.console.print(
-            f"threshold, early estimate after level {level} of {levels}: {estimate:.2f} for {RATE:.0%} false "
+            f"threshold, early estimate after {done} of {terms} terms: {estimate:.2f} for {RATE:.0%} false "
             f"rejects, from {len(scores)} parts that score {scores.min():.2f} to {scores.max():.2f}",
             highlight=False,
         )

@@ -41,7 +41,7 @@ class Told:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def scores(self, scores: np.ndarray, level: int, levels: int) -> None:
+    def scores(self, scores: np.ndarray, done: int, terms: int) -> None:
         self.estimates.append(scores)
 
 
@@ -132,7 +132,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(network: Hlgfa, tmp_path: P
     folder = tmp_path / "resume"
     settings = FitSettings(schedule=Schedule(steps=6, batch=4))
     split = split_parts(len(PARTS), seed=0)
-    for number, where in enumerate([("features", 30), ("guidance", 4), ("guidance", 8), ("scoring", 2)]):
+    for number, where in enumerate([("features", 30), ("guidance", 4), ("guidance", 8), ("scoring", 4)]):
         checkpoint = Checkpoint(folder, b"same", resume=number > 0)
         with pytest.raises(StopError):
             fit(PARTS, split, GEOMETRY, settings, progress=StopsAt(*where), checkpoint=checkpoint)

@@ -139,7 +139,7 @@ class _Told:
         """A comparison on fewer parts than the others had would be none."""
         raise CalibrationError(text)
 
-    def scores(self, scores: NDArray[np.float64], level: int, levels: int) -> None:
+    def scores(self, scores: NDArray[np.float64], done: int, terms: int) -> None:
         """Nothing: the comparison measures on test parts."""
 
 
