@@ -25,10 +25,10 @@ State = dict[str, Any]
 class Kept(Protocol):
     """Where a training keeps what another one can begin with."""
 
-    def load_features(self, name: str) -> Features | None:
-        """Features saved under that name, if there are any."""
+    def load_features(self) -> Features | None:
+        """Features, if they were saved."""
 
-    def save_features(self, name: str, features: Features) -> None:
+    def save_features(self, features: Features) -> None:
         """Keep features."""
 
     def load_guidance(self, tap: int) -> State | None:
@@ -70,14 +70,14 @@ class Checkpoint:
         folder.mkdir(parents=True)
         path.write_text(key)
 
-    def load_features(self, name: str) -> Features | None:
-        """Features saved under that name, if there are any."""
-        state = self._load(f"{name}.pt")
+    def load_features(self) -> Features | None:
+        """Features, if they were saved."""
+        state = self._load("features.pt")
         return None if state is None else Features(state["high"], state["low"])
 
-    def save_features(self, name: str, features: Features) -> None:
+    def save_features(self, features: Features) -> None:
         """Keep features until the training has ended."""
-        self._save(f"{name}.pt", features._asdict())
+        self._save("features.pt", features._asdict())
 
     def load_guidance(self, tap: int) -> State | None:
         """State of a level's guidance, if it was saved."""

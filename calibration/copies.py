@@ -23,13 +23,6 @@ class Copies(NamedTuple):
         clean, *more = stacked.chunk(copies)
         return cls(clean, more[0] if more else None)
 
-    def joined(self, other: Copies) -> Copies:
-        """These parts, then those."""
-        disturbed = None
-        if self.disturbed is not None and other.disturbed is not None:
-            disturbed = torch.cat([self.disturbed, other.disturbed])
-        return Copies(torch.cat([self.clean, other.clean]), disturbed)
-
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Copies:
         """Each copy through a function."""
         return Copies(function(self.clean), None if self.disturbed is None else function(self.disturbed))

@@ -36,10 +36,9 @@ class LabelledPart(NamedTuple):
 
 
 class Split(msgspec.Struct, frozen=True):
-    """Good parts by use: `fit` learns the alignment, `whiten` its residual, `hold_out` only the threshold."""
+    """Good parts by use: `fit` trains, `hold_out` gives the threshold."""
 
     fit: list[int]
-    whiten: list[int]
     hold_out: list[int]
 
 
@@ -184,8 +183,8 @@ def survey(paths: Sequence[Path]) -> tuple[Counter[tuple[int, int]], Counter[int
     return Counter((height, width) for height, width, _ in found), Counter(c for *_, c in found)
 
 
-def split_parts(count: int, *, seed: int, hold_out: float = 0.2, whiten: float = 0.2) -> Split:
-    """Deal good parts into three uses at random, the same way for the same count and seed.
+def split_parts(count: int, *, seed: int, hold_out: float = 0.2) -> Split:
+    """Deal good parts into the two uses at random, the same way for the same count and seed.
 
     Raises:
         DatasetError: fewer than ten parts.
@@ -193,10 +192,10 @@ def split_parts(count: int, *, seed: int, hold_out: float = 0.2, whiten: float =
     if count < 10:
         raise DatasetError(f"found {count} good parts, expected at least 10 (better 200). Add images.")
     order = np.random.default_rng(seed).permutation(count)
-    first, second = max(2, round(count * hold_out)), max(2, round(count * whiten))
-    groups = np.split(order, [first, first + second])
-    held, white, fit = (sorted(int(i) for i in group) for group in groups)
-    return Split(fit=fit, whiten=white, hold_out=held)
+    held, fit = (
+        sorted(int(i) for i in group) for group in np.split(order, [max(2, round(count * hold_out))])
+    )
+    return Split(fit=fit, hold_out=held)
 
 
 def data_hash(names: Sequence[str], hashes: Sequence[str]) -> str:

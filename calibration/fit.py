@@ -47,7 +47,7 @@ class Progress(Protocol):
         """Something that the person who trains should know."""
 
     def scores(self, scores: NDArray[np.float64], done: int, terms: int) -> None:
-        """Image scores of good parts that the terms so far did not see, in the units of the whole."""
+        """Image scores of the good parts, left out of the covariances so far, in the units of the whole."""
 
 
 class FitSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ def fit(
 
     Args:
         images: raw camera images, all of the geometry's size and channels; read lazily.
-        split: which of them fit the alignment, and which only whitening and scale.
+        split: which of them train.
         geometry: fixed sizes.
         settings: schedule and switches.
         progress: told about every image and step.
@@ -94,9 +94,9 @@ def fit(
     """
     torch.manual_seed(settings.seed)
     network = Hlgfa(geometry, settings.network, weights=weights)
-    split = _that_fits(network, split, settings, progress)
+    parts = _that_fit(network, split.fit, settings, progress)
     with torch.no_grad():
-        seen, unseen = _features(network, images, split, settings, progress=progress, checkpoint=checkpoint)
+        features = _features(network, images, parts, settings, progress=progress, checkpoint=checkpoint)
     fitted: list[FittedTerm] = []
     views = [(kind, tap) for kind in ("appearance", "layout") for tap in getattr(network, f"{kind}_taps")]
     total = len(network.taps) + len(views)
@@ -108,60 +108,52 @@ def fit(
 
     with torch.no_grad():  # first, since they take seconds and give a first estimate of the threshold
         for kind, tap in views:
-            fitted_one(_fit_view(network, kind, tap, seen, unseen, settings))
+            fitted_one(_fit_view(network, kind, tap, features, settings))
     for number, tap in enumerate(network.taps):
         level = network.level(tap)
         with torch.no_grad():
-            train = _align(level, seen)
+            data = _align(level, features)
         if level.guidance is not None:
             told = _Told(progress, "guidance", settings.schedule.steps, number, len(network.taps))
             train_guidance(
-                level, train, settings.schedule, seed=settings.seed, on_step=told, checkpoint=checkpoint
+                level, data, settings.schedule, seed=settings.seed, on_step=told, checkpoint=checkpoint
             )
         with torch.no_grad():
-            judged = level_data(level, unseen)
-            fitted_one(fit_alignment(level, train, judged, settings.terms, copies=settings.copies))
+            fitted_one(fit_alignment(level, data, settings.terms, copies=settings.copies))
     with torch.no_grad():
         weigh(fitted)
     return network.eval()
 
 
-def _fit_view(  # noqa: PLR0917 - told apart by type
-    network: Hlgfa, kind: str, tap: int, seen: Features, unseen: Features, settings: FitSettings
-) -> FittedTerm:
-    """Fit one term of features by themselves on all parts."""
+def _fit_view(network: Hlgfa, kind: str, tap: int, features: Features, settings: FitSettings) -> FittedTerm:
+    """Fit one term of features by themselves."""
     high = kind == "appearance"
-    first, last = (Copies.of((f.high if high else f.low)[tap], settings.copies) for f in (seen, unseen))
-    stride = tap if high else 2 * tap
-    level = network.view_level(kind, tap)
-    return fit_view(level, stride, first.joined(last), settings.terms, last=len(last.clean))
+    copies = Copies.of((features.high if high else features.low)[tap], settings.copies)
+    return fit_view(network.view_level(kind, tap), tap if high else 2 * tap, copies, settings.terms)
 
 
-def _that_fits(network: Hlgfa, split: Split, settings: FitSettings, progress: Progress) -> Split:
-    """The split, or evenly drawn parts of it whose features keep to the memory allowed.
+def _that_fit(
+    network: Hlgfa, parts: Sequence[int], settings: FitSettings, progress: Progress
+) -> Sequence[int]:
+    """The parts, or evenly drawn ones of them whose features keep to the memory allowed.
 
     Raises:
         CalibrationError: not even ten parts do.
     """
     each = feature_bytes(network) * settings.copies
-    parts, most = len(split.fit) + len(split.whiten), int(settings.memory_gib * 2**30 / each)
-    if parts <= most:
-        return split
-    if most < min(10, parts):
+    most = int(settings.memory_gib * 2**30 / each)
+    if len(parts) <= most:
+        return parts
+    if most < min(10, len(parts)):
         raise CalibrationError(
             f"features of one part take {each / 2**30:.2f} GiB, and {settings.memory_gib:g} GiB are allowed; "
             "expected room for 10 parts. Allow more with --memory-gib, or train at a smaller --size."
         )
     progress.note(
-        f"features of {most} of {parts} parts fit into {settings.memory_gib:g} GiB; the others do not train. "
-        "Allow more with --memory-gib, or train at a smaller --size."
+        f"features of {most} of {len(parts)} parts fit into {settings.memory_gib:g} GiB; the others do not "
+        "train. Allow more with --memory-gib, or train at a smaller --size."
     )
-    share = most / parts
-    fit_parts, whiten_parts = (
-        [part[i] for i in np.linspace(0, len(part) - 1, max(2, int(len(part) * share))).round().astype(int)]
-        for part in (split.fit, split.whiten)
-    )
-    return msgspec.structs.replace(split, fit=fit_parts, whiten=whiten_parts)
+    return [parts[i] for i in np.linspace(0, len(parts) - 1, most).round().astype(int)]
 
 
 class _Told:
@@ -178,28 +170,23 @@ class _Told:
 def _features(
     network: Hlgfa,
     images: Sequence[NDArray[np.uint8]],
-    split: Split,
+    parts: Sequence[int],
     settings: FitSettings,
     *,
     progress: Progress,
     checkpoint: Kept | None,
-) -> tuple[Features, Features]:
-    """Features of the parts that fit the alignment, and of the others."""
-    rng = np.random.default_rng(settings.seed)
+) -> Features:
+    """Features of the parts, copy after copy."""
+    kept = None if checkpoint is None else checkpoint.load_features()
+    if kept is not None:
+        return kept
     kinds = [None, settings.nuisance] if settings.nuisances else [None]
-    told = _Told(progress, "features", (len(split.fit) + len(split.whiten)) * len(kinds), 0, 1)
-    found = []
-    for name, part in (("seen", split.fit), ("unseen", split.whiten)):
-        features = None if checkpoint is None else checkpoint.load_features(name)
-        group = rng.spawn(1)[0]  # so that its nuisances do not depend on what the checkpoint holds
-        if features is None:
-            features = joined(
-                [extract(network, images, part, nuisances=n, rng=group, on_image=told) for n in kinds]
-            )
-            if checkpoint is not None:
-                checkpoint.save_features(name, features)
-        found.append(features)
-    return found[0], found[1]
+    told = _Told(progress, "features", len(parts) * len(kinds), 0, 1)
+    rng = np.random.default_rng(settings.seed)
+    features = joined([extract(network, images, parts, nuisances=n, rng=rng, on_image=told) for n in kinds])
+    if checkpoint is not None:
+        checkpoint.save_features(features)
+    return features
 
 
 def _align(level: Level, features: Features) -> LevelData:

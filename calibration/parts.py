@@ -12,7 +12,7 @@ from engines.records import write_record
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = "hlgfa.parts/1.0"
+SCHEMA = "hlgfa.parts/1.1"
 FILE_NAME = "parts.json"
 
 
@@ -45,14 +45,13 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     schema: str = SCHEMA
     model_sha256: str
     fit: list[Part]
-    whiten: list[Part]
     hold_out: list[HeldOutPart]
     roi_sha256: str | None = None
 
     @property
     def seen(self) -> frozenset[str]:
         """Hashes of the parts that training saw."""
-        return frozenset(part.sha256 for part in [*self.fit, *self.whiten])
+        return frozenset(part.sha256 for part in self.fit)
 
 
 def save_parts(parts: Parts, path: Path) -> None:

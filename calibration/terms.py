@@ -46,36 +46,30 @@ class TermSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FittedTerm(NamedTuple):
-    """A term, its stride in HR pixels, and its maps (n, 1, h, w) of parts, each under a fit without it."""
+    """A term, its stride in HR pixels, and its maps (n, 1, h, w) of good parts.
+
+    Each part is left out of the covariances; the guidance saw it.
+    """
 
     term: Term
     stride: int
     maps: Tensor
 
 
-def fit_alignment(
-    level: Level, seen: LevelData, unseen: LevelData, settings: TermSettings, *, copies: int
-) -> FittedTerm:
-    """Fit the term of an alignment on all parts.
+def fit_alignment(level: Level, data: LevelData, settings: TermSettings, *, copies: int) -> FittedTerm:
+    """Fit the term of an alignment.
 
     Args:
         level: its alignment and guidance are fitted.
-        seen: parts that these were fitted on; (copies * parts, C, h, w), copy after copy.
-        unseen: other parts, in as many copies.
+        data: of good parts, (copies * n, C, h, w), copy after copy.
         settings: how.
         copies: how often each part is there.
-
-    Returns:
-        The term with the maps of the clean `unseen`.
     """
     reliability = level.reliability
-    reliability.inverse_mean.copy_(1.0 / reliability.contrast(unseen.high).mean())
+    reliability.inverse_mean.copy_(1.0 / reliability.contrast(data.high).mean())
 
     def of_parts(function: Callable[[Tensor, Tensor], Tensor]) -> Copies:
-        last = Copies.of(chunked(function, unseen), copies)
-        if not level.closed_form:  # parts cannot be left out then, so only the unseen ones tell the scale
-            return last
-        return Copies.of(chunked(function, seen), copies).joined(last)
+        return Copies.of(chunked(function, data), copies)
 
     if level.closed_form:
         residual = of_parts(lambda low, high: high - level.aligned(low, high))
@@ -84,25 +78,21 @@ def fit_alignment(
         distances = of_parts(lambda low, high: level.discrepancy(high, level.aligned(low, high)))
     weights = of_parts(lambda _, high: reliability.weighted(torch.ones_like(high[:, :1]), high))
     weighted = Copies.of(distances.stacked * weights.stacked, copies)
-    even = settings.even and level.closed_form
-    return _scaled(level.term, level.tap, weighted, last=len(unseen.high) // copies, even=even)
+    return _scaled(level.term, level.tap, weighted, even=settings.even and level.closed_form)
 
 
-def fit_view(
-    level: ViewLevel, stride: int, features: Copies, settings: TermSettings, *, last: int
-) -> FittedTerm:
-    """Fit features of a view by themselves; gives the maps of the `last` parts.
+def fit_view(level: ViewLevel, stride: int, features: Copies, settings: TermSettings) -> FittedTerm:
+    """Fit features of a view by themselves.
 
     Args:
         level: gets standardisation and term.
         stride: of the features, in HR pixels.
         features: raw ones of the backbone, (n, C, h, w) each.
         settings: how.
-        last: how many of the parts the alignment did not see; they come last.
     """
     fit_standardise(level.standardise, features.clean)
     distances = _whitened(level.term, features.mapped(level.standardise), settings, settings.view_nuisance)
-    return _scaled(level.term, stride, distances, last=last, even=settings.even)
+    return _scaled(level.term, stride, distances, even=settings.even)
 
 
 def summed(network: Hlgfa, fitted: list[FittedTerm]) -> Tensor:
@@ -121,7 +111,7 @@ def _whitened(term: Term, features: Copies, settings: TermSettings, nuisance: fl
     return fit_whitening(term.whitening, features, nuisance=nuisance, per_position=settings.per_position)
 
 
-def _scaled(term: Term, stride: int, distances: Copies, *, last: int, even: bool) -> FittedTerm:
+def _scaled(term: Term, stride: int, distances: Copies, *, even: bool) -> FittedTerm:
     """Bring distances of good parts, with and without nuisances, to mean 0 and deviation 1.
 
     With `even`, a position where they vary more than elsewhere, such as a border that shifts, gets a smaller
@@ -137,4 +127,4 @@ def _scaled(term: Term, stride: int, distances: Copies, *, last: int, even: bool
     else:
         variance = both.var().reshape(1)
     term.gain = variance.clamp(min=1e-12).rsqrt().float()
-    return FittedTerm(term, stride, term.scaled(distances.clean[-last:]))
+    return FittedTerm(term, stride, term.scaled(distances.clean))

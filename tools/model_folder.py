@@ -139,7 +139,6 @@ def _parts(  # noqa: PLR0917 - told apart by type
     return Parts(
         model_sha256=engine.info.model_sha256,
         fit=[Part(data.names[i], data.hashes[i]) for i in data.split.fit],
-        whiten=[Part(data.names[i], data.hashes[i]) for i in data.split.whiten],
         hold_out=held,
         roi_sha256=None if area is None else area.sha256,
     )

@@ -166,7 +166,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 def _say(out: Path, parts: Parts) -> None:
     scores = sorted(part.score for part in parts.hold_out)
     typer.echo(
-        f"{out}: trained on {len(parts.fit) + len(parts.whiten)} good parts; {len(scores)} others held out "
+        f"{out}: trained on {len(parts.fit)} good parts; {len(scores)} others held out "
         f"for the threshold, scores {scores[0]:.3f} to {scores[-1]:.3f}.\n"
         f"Next: hlgfa calibrate --model {out}"
     )

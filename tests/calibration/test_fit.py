@@ -109,9 +109,9 @@ def test_progress_ends_at_its_total_and_scores_settle(network: Hlgfa) -> None:
     fit(PARTS, split, GEOMETRY, FitSettings(schedule=Schedule(steps=6, batch=4)), progress=told)
     assert set(told.last) == {"features", "guidance", "scoring"}
     assert all(done == total for done, total in told.last.values())
-    assert [len(scores) for scores in told.estimates] == [len(split.whiten)] * 5
+    assert [len(scores) for scores in told.estimates] == [len(split.fit)] * 5
     # The last estimate is what the network says of those parts, but for the one that each was left out of.
-    final = np.array([_score(network, PARTS[i]) for i in split.whiten])
+    final = np.array([_score(network, PARTS[i]) for i in split.fit])
     assert (told.estimates[-1] > final - 0.2).all()
     assert told.estimates[-1].mean() < final.mean() + 3
 

@@ -23,7 +23,7 @@ def clean() -> torch.Tensor:
 
 
 def test_distances_of_good_parts_have_mean_zero_and_deviation_one(clean: torch.Tensor) -> None:
-    fitted = fit_view(ViewLevel(6), 8, Copies(clean, None), TermSettings(), last=80)
+    fitted = fit_view(ViewLevel(6), 8, Copies(clean, None), TermSettings())
     assert fitted.maps.mean() == pytest.approx(0, abs=1e-3)
     assert fitted.maps.std() == pytest.approx(1, abs=1e-2)
     assert fitted.term.gain.numel() == 1
@@ -31,7 +31,7 @@ def test_distances_of_good_parts_have_mean_zero_and_deviation_one(clean: torch.T
 
 def test_unsteady_positions_get_a_smaller_gain_where_features_are_coarse(clean: torch.Tensor) -> None:
     fine, coarse, plain = (
-        fit_view(ViewLevel(6), stride, Copies(clean, None), TermSettings(even=even), last=80)
+        fit_view(ViewLevel(6), stride, Copies(clean, None), TermSettings(even=even))
         for stride, even in ((8, True), (16, True), (16, False))
     )
     assert fine.term.gain.shape == plain.term.gain.shape == (1,)
@@ -42,9 +42,11 @@ def test_unsteady_positions_get_a_smaller_gain_where_features_are_coarse(clean: 
     assert gain.max() <= plain.term.gain.item() / LEAST_VARIANCE**0.5 * 1.2
 
 
-def test_only_parts_that_the_alignment_did_not_see_are_told_of(clean: torch.Tensor) -> None:
-    fitted = fit_view(ViewLevel(6), 16, Copies(clean, clean + 0.1), TermSettings(), last=7)
-    assert fitted.maps.shape == (7, 1, 4, 4)
+def test_nuisances_count_for_the_scale_but_are_not_told_of(clean: torch.Tensor) -> None:
+    plain = fit_view(ViewLevel(6), 8, Copies(clean, None), TermSettings())
+    fitted = fit_view(ViewLevel(6), 8, Copies(clean, 3 * clean), TermSettings(view_nuisance=0.0))
+    assert fitted.maps.shape == (80, 1, 4, 4)
+    assert fitted.term.gain < plain.term.gain
 
 
 def test_terms_weigh_the_same(clean: torch.Tensor) -> None:
@@ -52,7 +54,7 @@ def test_terms_weigh_the_same(clean: torch.Tensor) -> None:
         Geometry(input_px=(64, 64), hr_px=(64, 64)),
         NetworkSettings(taps=(16,), appearance_taps=(16,), layout_taps=(), background=0.0),
     )
-    terms = [fit_view(ViewLevel(6), 16, Copies(clean, None), TermSettings(), last=5) for _ in range(2)]
+    terms = [fit_view(ViewLevel(6), 16, Copies(clean, None), TermSettings()) for _ in range(2)]
     assert torch.equal(summed(network, terms), summed(network, terms[:1]))
     before = terms[0].term.gain.clone()
     weigh(terms)

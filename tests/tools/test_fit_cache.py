@@ -17,9 +17,9 @@ replace = msgspec.structs.replace
 def _filled() -> FitCache:
     cache = FitCache()
     cache.begin(PLAIN)
-    assert cache.load_features("seen") is None
+    assert cache.load_features() is None
     time.sleep(0.01)
-    cache.save_features("seen", Features({8: torch.zeros(1)}, {}))
+    cache.save_features(Features({8: torch.zeros(1)}, {}))
     assert cache.load_guidance(8) is None
     for done in (5, 7):
         cache.save_guidance(8, {"done": done})
@@ -29,7 +29,7 @@ def _filled() -> FitCache:
 def test_a_fit_with_other_terms_begins_with_features_and_guidance() -> None:
     cache = _filled()
     cache.begin(replace(PLAIN, network=NetworkSettings(appearance_taps=(), background=0.0)))
-    assert cache.load_features("seen") is not None
+    assert cache.load_features() is not None
     assert cache.load_guidance(8) == {"done": 7}
     assert cache.load_guidance(16) is None
     assert cache.read_s >= 0.01
@@ -43,7 +43,7 @@ def test_another_guidance_is_trained_anew() -> None:
     ):
         cache.begin(replace(PLAIN, network=network))
         assert cache.load_guidance(8) is None
-        assert cache.load_features("seen") is not None
+        assert cache.load_features() is not None
     cache.begin(replace(PLAIN, schedule=Schedule(steps=8)))
     assert cache.load_guidance(8) is None
 
@@ -57,5 +57,5 @@ def test_other_features_are_not_mixed_up() -> None:
     ):
         cache = _filled()
         cache.begin(other)
-        assert cache.load_features("seen") is None
+        assert cache.load_features() is None
         assert cache.load_guidance(8) is None

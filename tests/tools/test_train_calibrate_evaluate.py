@@ -41,7 +41,7 @@ def test_a_model_folder_is_whole(model: Path, data: Path) -> None:
     parts = load_parts(model / "parts.json", model_sha256=manifest.model_sha256)
     assert manifest.model_id == f"disc-{manifest.model_sha256[:8]}"
     assert manifest.input_shape == (96, 96)
-    assert manifest.data_parts == len(parts.fit) + len(parts.whiten) + len(parts.hold_out) == 30
+    assert manifest.data_parts == len(parts.fit) + len(parts.hold_out) == 30
     assert sorted(p.name for p in model.iterdir()) == [
         *("calibration.json", "model.json", "model.onnx", "parts.json")
     ]

@@ -35,14 +35,14 @@ class FitCache:
             self._of, self._strides = of, strides
         self._settings, self.read_s = settings, 0.0
 
-    def load_features(self, name: str) -> Features | None:
-        """What was saved under that name."""
-        features: Features | None = self._load(name)
+    def load_features(self) -> Features | None:
+        """Those of an earlier fit."""
+        features: Features | None = self._load("features")
         return features
 
-    def save_features(self, name: str, features: Features) -> None:
+    def save_features(self, features: Features) -> None:
         """Keep them."""
-        self._save(name, features)
+        self._save("features", features)
 
     def load_guidance(self, tap: int) -> dict[str, Any] | None:
         """The end of a training of the same guidance."""

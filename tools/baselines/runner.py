@@ -54,7 +54,7 @@ class Runner:
             aupro=metrics.aupro,
             fit_s=round(outcome.fit_s, 2),
             score_ms=round(outcome.score_ms, 2),
-            fit_parts=len(split.fit) + len(split.whiten),
+            fit_parts=len(split.fit),
             test_parts=len(self.labelled.test_parts),
             threads=torch.get_num_threads(),
             machine=machine(),
