@@ -98,7 +98,10 @@ def fit(
     with torch.no_grad():
         features = _features(network, images, parts, settings, progress=progress, checkpoint=checkpoint)
     fitted: list[FittedTerm] = []
-    views = [(kind, tap) for kind in ("appearance", "layout") for tap in getattr(network, f"{kind}_taps")]
+    views = [
+        *(("appearance", tap) for tap in network.appearance_taps),
+        *(("layout", tap) for tap in network.layout_taps),
+    ]
     total = len(network.taps) + len(views)
 
     def fitted_one(term: FittedTerm) -> None:

@@ -76,8 +76,8 @@ def fit_alignment(level: Level, data: LevelData, settings: TermSettings, *, copi
         distances = _whitened(level.term, residual, settings, settings.alignment_nuisance)
     else:
         distances = of_parts(lambda low, high: level.discrepancy(high, level.aligned(low, high)))
-    weights = of_parts(lambda _, high: reliability.weighted(torch.ones_like(high[:, :1]), high))
-    weighted = Copies.of(distances.stacked * weights.stacked, copies)
+    weights = chunked(lambda _, high: reliability.weighted(torch.ones_like(high[:, :1]), high), data)
+    weighted = Copies.of(distances.stacked * weights, copies)
     return _scaled(level.term, level.tap, weighted, even=settings.even and level.closed_form)
 
 

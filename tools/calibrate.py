@@ -143,16 +143,16 @@ def _scores(
     Raises:
         CalibrationError: training saw all of them.
     """
-    import numpy as np
     from rich.console import Console
     from rich.progress import track
 
-    from calibration.augmentation import NuisanceSettings, inject_raw
+    from calibration.augmentation import NuisanceSettings
     from calibration.dataset import ImageFiles, good_parts
-    from calibration.inspected import inspected_output, map_mask
+    from calibration.inspected import map_mask
     from calibration.record import CalibrationError
     from engines.load import open_engine
     from engines.records import file_sha256
+    from tools.part_scores import part_scores
 
     inspected = None if area is None else map_mask(area, (manifest.map_height, manifest.map_width))
     found = good_parts(good)
@@ -166,18 +166,12 @@ def _scores(
     images = ImageFiles.for_model(unseen, manifest)
     console = Console(stderr=True)
     hr_px = manifest.hr_height_px, manifest.hr_width_px
-    injected = bool(manifest.training.get("nuisances", False))
+    nuisance = NuisanceSettings() if manifest.training.get("nuisances", False) else None
     with open_engine(model, runtime=runtime, threads=threads) as engine:
-
-        def score(image: NDArray[np.uint8]) -> float:
-            return inspected_output(engine.infer(image), inspected).score
-
-        def scores(index: int) -> tuple[float, float | None]:
-            image, rng = images[index], np.random.default_rng([manifest.seed, index])
-            disturbed = score(inject_raw(image, hr_px, NuisanceSettings(), rng)) if injected else None
-            return score(image), disturbed
-
-        return [scores(i) for i in track(range(len(images)), description="scores", console=console)]
+        return [
+            part_scores(engine, images[i], inspected, nuisance=nuisance, hr_px=hr_px, seed=(manifest.seed, i))
+            for i in track(range(len(images)), description="scores", console=console)
+        ]
 
 
 def _say(path: Path, calibration: Calibration, disturbed: NDArray[np.float64] | None) -> None:

@@ -10,17 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 import torch
 
-from calibration.augmentation import inject_raw
 from calibration.checkpoint import Checkpoint
 from calibration.dataset import ImageFiles, Split, data_hash
 from calibration.fit import FitSettings, Progress, fit
-from calibration.inspected import inspected_output, map_mask
+from calibration.inspected import map_mask
 from calibration.parts import FILE_NAME, HeldOutPart, Part, Parts, save_parts
 from calibration.roi import FILE_NAME as ROI_NAME
 from calibration.roi import InspectedArea, save_roi
@@ -32,9 +30,7 @@ from engines.manifest import FILE_NAME as MANIFEST_NAME
 from engines.manifest import ONNX_NAME, Manifest, save_manifest
 from engines.records import file_sha256
 from tools.errors import check_free
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from tools.part_scores import part_scores
 
 _PACKAGES = ("hlgfa-line", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -124,17 +120,12 @@ def _parts(  # noqa: PLR0917 - told apart by type
     """Use of every part, and scores of those held out, with nuisances if training injects any."""
     info = engine.info
     inspected = None if area is None else map_mask(area, (info.map_height, info.map_width))
-
-    def score(image: NDArray[np.uint8]) -> float:
-        return inspected_output(engine.infer(image), inspected).score
-
+    nuisance = settings.nuisance if settings.nuisances else None
     held = []
     for done, index in enumerate(data.split.hold_out, 1):
-        image, disturbed = data.images[index], None
-        if settings.nuisances:
-            rng = np.random.default_rng([settings.seed, index])
-            disturbed = score(inject_raw(image, hr_px, settings.nuisance, rng))
-        held.append(HeldOutPart(data.names[index], data.hashes[index], score(image), disturbed))
+        seed = (settings.seed, index)
+        scores = part_scores(engine, data.images[index], inspected, nuisance=nuisance, hr_px=hr_px, seed=seed)
+        held.append(HeldOutPart(data.names[index], data.hashes[index], *scores))
         progress.step("hold-out", done, len(data.split.hold_out))
     return Parts(
         model_sha256=engine.info.model_sha256,

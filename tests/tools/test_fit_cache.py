@@ -54,6 +54,7 @@ def test_other_features_are_not_mixed_up() -> None:
         replace(PLAIN, nuisances=False),
         replace(PLAIN, network=NetworkSettings(backbone="efficientnet_lite1")),
         replace(PLAIN, network=NetworkSettings(taps=(4, 8))),
+        replace(PLAIN, network=NetworkSettings(appearance_taps=(4, 16))),  # of the LR view alone until now
     ):
         cache = _filled()
         cache.begin(other)

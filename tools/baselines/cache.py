@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 class FitCache:
     """A `calibration.checkpoint.Kept` in memory, for fits on the same images and split, one after the other.
 
-    Features of one seed are held, and serve every fit that needs no other strides. `read_s` is how long
-    what a fit read from here had taken to make.
+    Features of one seed are held, and serve every fit that needs no other strides of either view. `read_s` is
+    how long what a fit read from here had taken to make.
     """
 
     def __init__(self) -> None:
         self._of: tuple[object, ...] | None = None
-        self._strides: set[int] = set()
+        self._held: set[tuple[str, int]] = set()
         self._settings: FitSettings | None = None
         self._kept: dict[object, tuple[Any, float]] = {}
         self._asked = 0.0
@@ -29,10 +29,10 @@ class FitCache:
         """Say which fit is next; forgets what it cannot begin with."""
         network = settings.network
         of = (settings.seed, settings.nuisances, settings.nuisance, network.backbone)
-        strides = {*network.strides}
-        if of != self._of or not strides <= self._strides:
+        needed = {("high", tap) for tap in network.hr_taps} | {("low", tap) for tap in network.strides}
+        if of != self._of or not needed <= self._held:
             self._kept.clear()
-            self._of, self._strides = of, strides
+            self._of, self._held = of, needed
         self._settings, self.read_s = settings, 0.0
 
     def load_features(self) -> Features | None:
