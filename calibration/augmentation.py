@@ -1,4 +1,4 @@
-"""Noise-aware augmentation: nuisances of good parts (the paper's sparse points and stripes, and hairs).
+"""Noise-aware augmentation: nuisances of good parts (the paper's sparse points and stripes; hairs, stains).
 
 What is injected into good parts counts as good: alignment and whitening see it, so it does not raise the
 score. Amounts are ours; they are small beside real defects.
@@ -6,29 +6,43 @@ score. Amounts are ours; they are small beside real defects.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import cv2
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+Levels = Annotated[float, Meta(ge=0, le=255)]
+Count = Annotated[int, Meta(ge=0, le=100)]
 
-class NuisanceSettings(msgspec.Struct, frozen=True, kw_only=True):
+
+class NuisanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much is injected into one image; 0 switches a nuisance off.
 
-    `points_share` is the share of pixels hit, `point_levels` and `stripe_levels` their greatest change and
-    `hair_levels` that of a hair, all in grey levels of 0..255; `stripes` and `hairs` are greatest counts.
+    `points_share` is the share of pixels hit, `point_levels` and so on are the greatest change of a nuisance
+    in grey levels of 0..255; `stripes`, `hairs` and `stains` are greatest counts.
     """
 
-    points_share: float = 0.001
-    point_levels: float = 40.0
-    stripes: int = 2
-    stripe_levels: float = 12.0
-    hairs: int = 1
-    hair_levels: float = 25.0
+    points_share: Share = 0.001
+    point_levels: Levels = 40.0
+    stripes: Count = 2
+    stripe_levels: Levels = 12.0
+    hairs: Count = 1
+    hair_levels: Levels = 25.0
+    stains: Count = 1
+    stain_levels: Levels = 10.0
+
+    def times(self, amount: float) -> NuisanceSettings:
+        """The same nuisances with their grey levels times `amount`; shares and counts stay."""
+        levels = {
+            name: amount * value for name, value in msgspec.structs.asdict(self).items() if "levels" in name
+        }
+        return msgspec.structs.replace(self, **levels)
 
 
 def inject(
@@ -63,7 +77,11 @@ def inject_raw(
 def _change(
     shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    return _points(shape, settings, rng) + _stripes(shape, settings, rng) + _hairs(shape, settings, rng)
+    kinds = (_points, _stripes, _hairs, _stains)
+    change = np.zeros(shape, np.float32)
+    for kind in kinds:
+        change += kind(shape, settings, rng)
+    return change
 
 
 def _points(
@@ -108,4 +126,19 @@ def _hairs(
         line = np.zeros(shape, np.uint8)
         cv2.polylines(line, [np.round(points.T * 16).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 4)
         change += line.astype(np.float32) * (level / 255)
+    return change
+
+
+def _stains(
+    shape: tuple[int, ...], settings: NuisanceSettings, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Soft, faint ellipses, a fiftieth to a tenth of the image across: dried drops, finger marks."""
+    change = np.zeros(shape, np.float32)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    for _ in range(rng.integers(0, settings.stains + 1)):
+        level = rng.uniform(-settings.stain_levels, settings.stain_levels)
+        row, column = rng.uniform(0, 1, 2) * shape
+        radii = rng.uniform(0.01, 0.05, 2) * min(shape)
+        away = ((rows - row) / radii[0]) ** 2 + ((columns - column) / radii[1]) ** 2
+        change += np.float32(level) * np.exp(-(away.astype(np.float32) ** 2))
     return change

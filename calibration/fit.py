@@ -9,11 +9,12 @@ Fixed schedule, last step. One seed fixes everything: split, nuisances, initial 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 
 from calibration import closed_form
 from calibration.augmentation import NuisanceSettings
@@ -50,16 +51,16 @@ class Progress(Protocol):
         """Image scores of the good parts, left out of the covariances so far, in the units of the whole."""
 
 
-class FitSettings(msgspec.Struct, frozen=True, kw_only=True):
+class FitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that training can be told; the defaults are the same for every part.
 
     `nuisances` switches their injection into copies of the parts.
     `memory_gib` bounds the features that are held; while a level is fitted, about twice as much is needed.
     """
 
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0)] = 0
     nuisances: bool = True
-    memory_gib: float = 4.0
+    memory_gib: Annotated[float, Meta(gt=0)] = 4.0
     schedule: Schedule = Schedule()
     network: NetworkSettings = NetworkSettings()
     nuisance: NuisanceSettings = NuisanceSettings()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from msgspec import Meta
 from torch import Tensor, nn
 
 from calibration import closed_form
@@ -24,12 +25,12 @@ WINDOW_PX = 256
 """HR pixels a side that one step of the guidance sees of a part: its cost is the same for every size."""
 
 
-class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fixed schedule, last step; the same for every level and every part."""
 
-    steps: int = 800
-    batch: int = 8
-    learning_rate: float = 2e-3
+    steps: Annotated[int, Meta(ge=1)] = 800
+    batch: Annotated[int, Meta(ge=1)] = 8
+    learning_rate: Annotated[float, Meta(gt=0)] = 2e-3
 
 
 def train_guidance(

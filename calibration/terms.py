@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 import torch
+from msgspec import Meta
 
 from calibration.closed_form import fit_standardise
 from calibration.copies import Copies
@@ -25,24 +26,29 @@ COARSE_STRIDE = 16
 
 Below, the flat background of a part varies so little that its dust would be blown up into defects.
 """
+NUISANCE_STRIDE = 16
+"""HR pixels; the stride that `TermSettings.alignment_nuisance` is for."""
 PRIOR_DISTANCES = 10.0
 """Distances that the spread over all positions counts as, beside a position's own."""
 LEAST_VARIANCE = 0.25
 """Of the mean one: no position is judged more strictly than by twice the usual gain."""
 
 
-class TermSettings(msgspec.Struct, frozen=True, kw_only=True):
+class TermSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How distances are fitted; the defaults are the same for every part.
 
-    `per_position` gives positions covariances of their own, `even` gains of their own. `alignment_nuisance`
-    and `view_nuisance` are how often the covariance of nuisances is added: for the residual of the alignment,
-    and for features by themselves.
+    `per_position` gives positions covariances of their own, `even` gains of their own: the structure-based
+    reliability weight of the paper, as it works here. `alignment_nuisance`
+    and `view_nuisance` are how often the covariance of nuisances is added: for the residual of the alignment
+    at stride 16, and for features by themselves. Alignments at other strides add it as often as they have
+    more positions than that: of the pooled change, a position that is hit has the larger share the coarser
+    the stride.
     """
 
     per_position: bool = True
     even: bool = True
-    alignment_nuisance: float = 4.0
-    view_nuisance: float = 1.0
+    alignment_nuisance: Annotated[float, Meta(ge=0)] = 4.0
+    view_nuisance: Annotated[float, Meta(ge=0)] = 1.0
 
 
 class FittedTerm(NamedTuple):
@@ -73,7 +79,8 @@ def fit_alignment(level: Level, data: LevelData, settings: TermSettings, *, copi
 
     if level.closed_form:
         residual = of_parts(lambda low, high: high - level.aligned(low, high))
-        distances = _whitened(level.term, residual, settings, settings.alignment_nuisance)
+        nuisance = settings.alignment_nuisance * (NUISANCE_STRIDE / level.tap) ** 2
+        distances = _whitened(level.term, residual, settings, nuisance)
     else:
         distances = of_parts(lambda low, high: level.discrepancy(high, level.aligned(low, high)))
     weights = chunked(lambda _, high: reliability.weighted(torch.ones_like(high[:, :1]), high), data)

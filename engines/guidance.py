@@ -7,9 +7,12 @@ resolution), the detail prior is a few bounded channels.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from msgspec import Meta
 from torch import Tensor, nn
 
 STRUCTURE_POOL = 4
@@ -17,14 +20,21 @@ STRUCTURE_POOL = 4
 STRUCTURE_KERNELS = (3, 5, 7)
 
 
-class GuidanceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Which parts of the guidance exist, and their channels; 0 leaves a prior away."""
+class GuidanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which parts of the guidance exist, and their channels; 0 leaves a prior away.
+
+    On top of the closed form neither prior adds anything that outlasts a change of seed, so the default has
+    none (docs/accuracy.md); `PRIORS` has both, as the paper does.
+    """
 
     enabled: bool = True
-    hidden: int = 96
-    structure_channels: int = 24
-    detail_channels: int = 0
+    hidden: Annotated[int, Meta(ge=1)] = 96
+    structure_channels: Annotated[int, Meta(ge=0)] = 0
+    detail_channels: Annotated[int, Meta(ge=0)] = 0
     gate: bool = True
+
+
+PRIORS = GuidanceSettings(structure_channels=24, detail_channels=8)
 
 
 def structure_pool(high: Tensor) -> tuple[int, int]:

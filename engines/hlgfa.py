@@ -11,16 +11,17 @@ The parts that hold what was learned are filled by `calibration.fit`; as constru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
+from msgspec import Meta
 from torch import Tensor, nn
 
 from engines.backbone import BACKBONE, open_backbone
 from engines.geometry import MAP_STRIDE
-from engines.guidance import GuidanceSettings
+from engines.guidance import PRIORS, GuidanceSettings
 from engines.level import Level, ViewLevel, enlarged
 from engines.resize import AreaResize
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engines.geometry import Geometry
+
+AlignedStride = Literal[8, 16, 32]
+Stride = Literal[4, 8, 16, 32]
 
 SMOOTHING_SIGMA = 1.0
 """Gaussian over the anomaly map, in map pixels (4 HR pixels), as PatchCore and PaDiM do at full size."""
@@ -41,26 +45,32 @@ LOCAL_FLOOR = 0.25
 """Added to the fine map before ratios are taken: it is about 0 on good parts, and its noise is no place."""
 
 
-class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a network consists of; the defaults are the same for every part.
 
     `taps` are the strides at which HR features are aligned, `appearance_taps` and `layout_taps` those at
-    which HR and LR features are judged by themselves. `reliability` is the exponent of the reliability
-    weight, 0 leaves it away. `background` is the share of a part's own mean response that is taken off its
-    map: a good part that is grainy or hazy all over else comes near the threshold everywhere; below 1, a part
-    that is bad all over still is. `localise` holds coarse terms to where fine ones peak. `closed_form` off is
-    the paper alone.
+    which HR and LR features are judged by themselves. `reliability` is the exponent of a reliability weight
+    made from a part's own contrast, 0 leaves it away; a reliability of positions, from good parts, is in the
+    gains of the terms (`calibration.terms`). `background` is the share of a part's own mean response that is
+    taken off its map: a good part that is grainy or hazy all over else comes near the threshold everywhere;
+    below 1, a part that is bad all over still is. `localise` holds coarse terms to where fine ones peak.
+    `closed_form` off is the paper alone.
     """
 
     backbone: str = BACKBONE
-    taps: tuple[int, ...] = (8, 16)
+    taps: Annotated[tuple[AlignedStride, ...], Meta(min_length=1)] = (8, 16)
     closed_form: bool = True
     guidance: GuidanceSettings = GuidanceSettings()
-    reliability: float = 0.2
-    background: float = 0.25
+    reliability: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    background: Annotated[float, Meta(ge=0, le=1)] = 0.25
     localise: bool = True
-    appearance_taps: tuple[int, ...] = (16, 32)
-    layout_taps: tuple[int, ...] = (32,)
+    appearance_taps: tuple[Stride, ...] = (16, 32)
+    layout_taps: tuple[Stride, ...] = (32,)
+
+    def __post_init__(self) -> None:
+        for taps in (self.taps, self.appearance_taps, self.layout_taps):
+            if list(taps) != sorted(set(taps)):
+                raise ValueError(f"Expected strides in ascending order, each once, found {list(taps)}")
 
     @property
     def hr_taps(self) -> tuple[int, ...]:
@@ -76,7 +86,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True):
 PAPER = NetworkSettings(
     taps=(8, 16, 32),
     closed_form=False,
-    guidance=GuidanceSettings(detail_channels=8),
+    guidance=PRIORS,
+    reliability=0.2,
     background=0.0,
     localise=False,
     appearance_taps=(),

@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     Read = Callable[[int], NDArray[np.uint8]]
     """Gives the image of that index, read when it is asked for."""
 
+MOST_NUISANCES = 10.0
+_NUISANCES_HELP = (
+    "Once more for each of these amounts with points, stripes, hairs and stains on every part, as multiples "
+    "of what training injects, e.g. 0.25,0.5,1."
+)
+
 
 def evaluate(  # noqa: PLR0917 - options of a command
     model: Annotated[Path, typer.Option(help="Model folder with its calibration.")],
     data: Annotated[Path, typer.Option(help="MVTec AD layout: test/good, test/KIND, ground_truth/KIND.")],
     json: Annotated[Path | None, typer.Option(help="Where to write the figures.")] = None,
     save_heatmaps: Annotated[Path | None, typer.Option(help="Folder for one overlay per image.")] = None,
-    nuisances: Annotated[
-        bool, typer.Option("--nuisances", help="Once more with points, stripes and hairs on every part.")
-    ] = False,
+    nuisances: Annotated[str | None, typer.Option(help=_NUISANCES_HELP)] = None,
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
     threads: Annotated[int, typer.Option(min=1)] = 2,
 ) -> None:
@@ -47,6 +51,7 @@ def evaluate(  # noqa: PLR0917 - options of a command
     from engines.load import open_engine
     from engines.manifest import load_manifest
 
+    amounts = _amounts(nuisances)
     manifest = load_manifest(model)
     calibrated = load_calibrated(
         model,
@@ -59,16 +64,18 @@ def evaluate(  # noqa: PLR0917 - options of a command
     runtime_name: Literal["onnxruntime", "openvino"] = runtime  # type: ignore[assignment]  # open_engine checks
     with open_engine(model, runtime=runtime_name, threads=threads) as engine:
         parts = _score(engine, manifest, calibrated, found, images.__getitem__, heatmaps=save_heatmaps)
-        disturbed = []
-        if nuisances:
-            disturbed = _score(engine, manifest, calibrated, found, _disturbed(images, manifest))
+        disturbed = {
+            amount: _score(engine, manifest, calibrated, found, _disturbed(images, manifest, amount))
+            for amount in amounts
+        }
     kept, left_out = without_outside(parts)
     threshold, inspected = calibrated.calibration.threshold, _at_hr(calibrated, manifest)
     total = measure(kept, threshold, inspected=inspected)
     kinds = measure_kinds(kept, threshold, inspected=inspected)
-    with_nuisances = None
-    if disturbed:
-        with_nuisances = measure(without_outside(disturbed)[0], threshold, inspected=inspected)
+    with_nuisances = {
+        f"{amount:g}": measure(without_outside(scored)[0], threshold, inspected=inspected)
+        for amount, scored in disturbed.items()
+    }
     if json is not None:
         _write(json, manifest, calibrated, total, kinds, with_nuisances=with_nuisances, left_out=left_out)
     _say(calibrated.calibration, total, kinds, with_nuisances)
@@ -109,14 +116,27 @@ def _score(
     return scored
 
 
-def _disturbed(images: ImageFiles, manifest: Manifest) -> Read:
-    """The images with nuisances of the amount that training injects, the same ones for every model."""
+def _amounts(text: str | None) -> list[float]:
+    try:
+        amounts = [float(amount) for amount in (text or "").split(",") if text]
+    except ValueError:
+        amounts = [0.0]
+    if any(not 0 < amount <= MOST_NUISANCES for amount in amounts):
+        raise typer.BadParameter(
+            f"--nuisances: found {text!r}, expected numbers above 0, at most {MOST_NUISANCES:g}, and commas, "
+            "e.g. 0.25,0.5,1."
+        )
+    return amounts
+
+
+def _disturbed(images: ImageFiles, manifest: Manifest, amount: float) -> Read:
+    """The images with nuisances, in multiples of what training injects; the same ones for every model."""
     import numpy as np
 
     from calibration.augmentation import NuisanceSettings, inject_raw
 
-    hr_px = (manifest.hr_height_px, manifest.hr_width_px)
-    return lambda index: inject_raw(images[index], hr_px, NuisanceSettings(), np.random.default_rng(index))
+    hr_px, settings = (manifest.hr_height_px, manifest.hr_width_px), NuisanceSettings().times(amount)
+    return lambda index: inject_raw(images[index], hr_px, settings, np.random.default_rng(index))
 
 
 def _truth(
@@ -162,7 +182,7 @@ def _write(
     total: Metrics,
     kinds: dict[str, Metrics],
     *,
-    with_nuisances: Metrics | None,
+    with_nuisances: dict[str, Metrics],
     left_out: dict[str, int],
 ) -> None:
     import msgspec
@@ -175,7 +195,7 @@ def _write(
         "threshold": calibrated.calibration.threshold,
         "roi_sha256": calibrated.calibration.roi_sha256,
         "left_out": left_out,
-        "nuisances": None if with_nuisances is None else msgspec.to_builtins(with_nuisances),
+        "nuisances": msgspec.to_builtins(with_nuisances),
         "false_reject_stated": calibrated.calibration.false_reject_rate,
         "false_reject_lower": calibrated.calibration.false_reject_lower,
         "false_reject_upper": calibrated.calibration.false_reject_upper,
@@ -185,7 +205,7 @@ def _write(
 
 
 def _say(
-    calibration: Calibration, total: Metrics, kinds: dict[str, Metrics], with_nuisances: Metrics | None
+    calibration: Calibration, total: Metrics, kinds: dict[str, Metrics], with_nuisances: dict[str, Metrics]
 ) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -193,8 +213,8 @@ def _say(
     table = Table(
         "kind", "parts", "image AUROC", "pixel AUROC", "AUPRO", "F1", "false rejects", "misses", "ms"
     )
-    disturbed = [] if with_nuisances is None else [("all, with nuisances", with_nuisances)]
-    for kind, m in [*kinds.items(), ("all", total), *disturbed]:
+    disturbed = {f"all, nuisances x{amount}": metrics for amount, metrics in with_nuisances.items()}
+    for kind, m in [*kinds.items(), ("all", total), *disturbed.items()]:
         areas = ["-" if v is None else f"{v:.4f}" for v in (m.image_auroc, m.pixel_auroc, m.aupro)]
         rates = [f"{m.f1:.3f}", f"{m.false_reject_rate:.1%}", f"{m.miss_rate:.1%}", f"{m.ms_per_image:.1f}"]
         table.add_row(kind, str(m.parts), *areas, *rates)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from tools.errors import check_free
@@ -18,28 +17,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from calibration.dataset import ImageFiles
-    from calibration.fit import FitSettings
     from calibration.parts import Parts
     from calibration.roi import InspectedArea
     from engines.geometry import Geometry
 
 _SIZE_HELP = "HR view: the side of a square of equal area, or HEIGHTxWIDTH; multiples of 32."
 _INPUT_HELP = "Raw camera image, HEIGHTxWIDTH; images are scaled to it. Default: their own size."
+_SETTINGS_HELP = "YAML with keys of the settings that model.json records, e.g. network: {localise: false}."
 _METHOD_HELP = "hlgfa, or paper: guidance and cosine distance alone, without what we add."
 
 
 def train(  # noqa: PLR0917 - options of a command
     data: Annotated[Path, typer.Option(help="MVTec AD layout, or a plain folder of good images.")],
     out: Annotated[Path, typer.Option(help="Model folder to make, e.g. models/bottle.")],
-    seed: Annotated[int, typer.Option(min=0, help="Fixes split, initial weights and nuisances.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Fixes split, initial weights and nuisances; default 0.")
+    ] = None,
     size: Annotated[str, typer.Option(help=_SIZE_HELP)] = "256",
     input_size: Annotated[str | None, typer.Option("--input", help=_INPUT_HELP)] = None,
     channels: Annotated[int | None, typer.Option(help="1 or 3; default: that of the images.")] = None,
-    steps: Annotated[int, typer.Option(min=0, help="Guidance steps a level; 0: closed form only.")] = 800,
+    steps: Annotated[
+        int | None, typer.Option(min=0, help="Guidance steps a level; 0: closed form only; default 800.")
+    ] = None,
     method: Annotated[str, typer.Option(help=_METHOD_HELP)] = "hlgfa",
     backbone: Annotated[
-        str, typer.Option(help="efficientnet_lite0, _lite1, _lite2, or timm:NAME.")
-    ] = "efficientnet_lite0",
+        str | None, typer.Option(help="efficientnet_lite0 (default), _lite1, _lite2, or timm:NAME.")
+    ] = None,
+    settings_file: Annotated[Path | None, typer.Option("--settings", help=_SETTINGS_HELP)] = None,
     threads: Annotated[
         int, typer.Option(min=1, help="CPU threads; the same number repeats the same bits.")
     ] = (os.cpu_count() or 1),
@@ -48,8 +52,9 @@ def train(  # noqa: PLR0917 - options of a command
         bool, typer.Option("--resume", help="Go on with a training that was stopped; same options.")
     ] = False,
     memory_gib: Annotated[
-        float, typer.Option("--memory-gib", min=0.01, help="For features; training needs about twice that.")
-    ] = 4.0,
+        float | None,
+        typer.Option("--memory-gib", min=0.01, help="For features; about twice that is needed; default 4."),
+    ] = None,
     roi: Annotated[Path | None, typer.Option(help="Region of interest, see `hlgfa roi`.")] = None,
 ) -> None:
     """Learn the model of one part from images of good parts."""
@@ -57,15 +62,16 @@ def train(  # noqa: PLR0917 - options of a command
     from calibration.dataset import good_parts, split_parts
     from tools.model_folder import TrainingData, identity, new_folder, write_model
     from tools.train_view import TrainView
+    from tools.training_settings import training_settings
 
     check_free(out, force=force)
+    settings = training_settings(
+        method, settings_file, seed=seed, steps=steps, backbone=backbone, memory_gib=memory_gib
+    )
     images = _images(good_parts(data), input_size, channels)
     geometry = _geometry(images, size)
-    area = _region(roi, geometry)
-    settings = msgspec.structs.replace(
-        _settings(method, backbone, steps=steps, seed=seed), memory_gib=memory_gib
-    )
-    training_data = TrainingData.read(data, images, split_parts(len(images), seed=seed))
+    area = _region(roi, geometry, out)
+    training_data = TrainingData.read(data, images, split_parts(len(images), seed=settings.seed))
     checkpoint = Checkpoint(
         out.parent / f".{out.name}.resume",
         identity(training_data, geometry, settings, threads=threads),
@@ -97,21 +103,6 @@ def _stoppable(out: Path) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _settings(method: str, backbone: str, *, steps: int, seed: int) -> FitSettings:
-    from calibration.fit import FitSettings
-    from calibration.guide import Schedule
-    from engines.guidance import GuidanceSettings
-    from engines.hlgfa import PAPER, NetworkSettings
-
-    if method not in {"hlgfa", "paper"}:
-        raise typer.BadParameter(f"--method: found {method!r}, expected hlgfa or paper.")
-    network = PAPER if method == "paper" else NetworkSettings()
-    if steps == 0:
-        network = msgspec.structs.replace(network, guidance=GuidanceSettings(enabled=False))
-    network = msgspec.structs.replace(network, backbone=backbone)
-    return FitSettings(seed=seed, schedule=Schedule(steps=max(steps, 1)), network=network)
-
-
 def _geometry(images: ImageFiles, size: str) -> Geometry:
     from engines.geometry import Geometry
 
@@ -119,12 +110,22 @@ def _geometry(images: ImageFiles, size: str) -> Geometry:
     return Geometry(input_px=images.size_px, hr_px=hr_px, channels=images.channels)
 
 
-def _region(path: Path | None, geometry: Geometry) -> InspectedArea | None:
-    """Read and check the region of interest before the long work begins."""
+def _region(path: Path | None, geometry: Geometry, out: Path) -> InspectedArea | None:
+    """Read and check the region of interest before the long work begins.
+
+    Raises:
+        CalibrationError: there is none, and the model that is to be replaced has one.
+    """
     from calibration.inspected import map_mask
-    from calibration.roi import read_roi
+    from calibration.record import CalibrationError
+    from calibration.roi import FILE_NAME, read_roi
 
     if path is None:
+        if (out / FILE_NAME).exists():
+            raise CalibrationError(
+                f"{out / FILE_NAME}: found a region of interest in the model to replace, expected --roi. Add "
+                f"--roi {out / FILE_NAME}, or delete it first if the whole image is to be inspected."
+            )
         return None
     area = read_roi(path, geometry.input_px)
     map_mask(area, geometry.map_shape)

@@ -1,9 +1,12 @@
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from calibration.augmentation import NuisanceSettings, inject, inject_raw
 
-OFF = NuisanceSettings(points_share=0, stripes=0, hairs=0)
+OFF = NuisanceSettings(points_share=0, stripes=0, hairs=0, stains=0)
 IMAGE = np.full((3, 64, 80), 128.0, np.float32)
 
 
@@ -38,17 +41,18 @@ def test_a_raw_image_gets_what_its_hr_view_would(shape: tuple[int, ...]) -> None
 @pytest.mark.parametrize(
     ("settings", "most"),
     [
-        (NuisanceSettings(points_share=0.01, stripes=0, hairs=0), 0.03),
-        (NuisanceSettings(points_share=0, stripes=1, hairs=0), 3 / 64),
-        (NuisanceSettings(points_share=0, stripes=0, hairs=1), 0.05),
+        (msgspec.structs.replace(OFF, points_share=0.01), 0.03),
+        (msgspec.structs.replace(OFF, stripes=1), 3 / 64),
+        (msgspec.structs.replace(OFF, hairs=1), 0.05),
+        (msgspec.structs.replace(OFF, stains=1), 0.03),
     ],
-    ids=["points", "stripes", "hairs"],
+    ids=["points", "stripes", "hairs", "stains"],
 )
 def test_each_nuisance_is_sparse_and_equal_in_all_channels(settings: NuisanceSettings, most: float) -> None:
     changes = [_changed(settings, seed) for seed in range(20)]
     assert any(change.any() for change in changes)
     for change in changes:
-        assert (change[0] != 0).mean() <= most
+        assert (np.abs(change[0]) > 0.01).mean() <= most
         np.testing.assert_array_equal(change[0], change[2])
 
 
@@ -57,3 +61,10 @@ def test_values_stay_in_range() -> None:
     for level in (0.0, 255.0):
         found = inject(np.full((1, 32, 32), level, np.float32), strong, np.random.default_rng(0))
         assert 0 <= found.min() <= found.max() <= 255
+
+
+@given(amount=st.floats(0.01, 1.0), seed=st.integers(0, 99))
+def test_an_amount_scales_every_change_and_moves_none(amount: float, seed: int) -> None:
+    """The places are those of the full amount, so that amounts can be compared part by part."""
+    full, less = _changed(NuisanceSettings(), seed), _changed(NuisanceSettings().times(amount), seed)
+    np.testing.assert_allclose(less, amount * full, atol=1e-3)

@@ -188,7 +188,7 @@ def test_ours_trains_for_real(data: Path, method: str) -> None:
     from tools.baselines.methods import OURS, hlgfa_method
 
     labelled = LabelledSet.find(data, "64x64")
-    settings = msgspec.structs.replace(OURS[method], schedule=Schedule(steps=10, batch=4))
+    settings = msgspec.structs.replace(OURS[method], schedule=Schedule(steps=60, batch=4))
     split = split_parts(len(labelled.images), seed=0)
     outcome = hlgfa_method(
         labelled.images, labelled.test_images, split, labelled.geometry, settings, progress=lambda *_: None

@@ -205,6 +205,19 @@ def test_a_region_of_another_size_stops_training_before_it_begins(data: Path, tm
     assert not (tmp_path / "m").exists()
 
 
+def test_training_anew_does_not_drop_the_region_in_silence(trained: Path, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(trained, folder)
+    before = sorted((path.name, path.read_bytes()) for path in folder.iterdir())
+    with pytest.raises(
+        CalibrationError, match=r"found a region of interest in the model to replace, expected"
+    ):
+        train(data, folder, size="64", steps=0, threads=1, force=True)
+    assert sorted((path.name, path.read_bytes()) for path in folder.iterdir()) == before
+    train(data, folder, size="64", steps=0, threads=1, force=True, roi=folder / "roi.json")
+    assert (folder / "roi.json").read_bytes() == (trained / "roi.json").read_bytes()
+
+
 def test_the_preview_is_bright_where_it_inspects(trained: Path, data: Path, tmp_path: Path) -> None:
     image = data / "test" / "good" / "000.png"
     out, picture = tmp_path / "roi.json", tmp_path / "seen" / "preview.png"

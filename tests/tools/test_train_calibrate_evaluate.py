@@ -81,6 +81,20 @@ def test_calibrating_on_the_training_folder_leaves_out_what_training_saw(
     assert after.threshold == pytest.approx(before.threshold, abs=1e-4)
 
 
+def test_the_report_says_what_each_amount_of_nuisances_does(model: Path, data: Path, tmp_path: Path) -> None:
+    evaluate(model, data, tmp_path / "report.json", nuisances="0.001,2", threads=1)
+    report = json.loads((tmp_path / "report.json").read_text())
+    faint, strong = report["nuisances"]["0.001"], report["nuisances"]["2"]
+    assert faint["false_reject_rate"] == report["false_reject_rate"]  # nothing is left of them in 8 bits
+    assert strong["false_reject_rate"] > faint["false_reject_rate"]
+
+
+@pytest.mark.parametrize("amounts", ["many", "1,,2", "-1", "0", "nan", "11"])
+def test_an_amount_of_nuisances_that_is_none_is_refused(model: Path, data: Path, amounts: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"expected numbers above 0, at most 10"):
+        evaluate(model, data, nuisances=amounts)
+
+
 def test_a_threshold_above_nuisances_is_asked_for_and_recorded(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,12 +37,12 @@ _replace = msgspec.structs.replace
 OURS = {
     "hlgfa": FitSettings(),
     "paper": FitSettings(network=PAPER),
-    # One thing less than hlgfa, or other:
+    # One thing less than hlgfa, one more, or another:
     "no-guidance": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, enabled=False))),
-    "no-structure": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, structure_channels=0))),
+    "structure-24": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, structure_channels=24))),
     "no-gate": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, gate=False))),
     "detail-8": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, detail_channels=8))),
-    "no-reliability": FitSettings(network=_replace(_FULL, reliability=0.0)),
+    "contrast-weight": FitSettings(network=_replace(_FULL, reliability=0.2)),
     "no-background": FitSettings(network=_replace(_FULL, background=0.0)),
     "no-localisation": FitSettings(network=_replace(_FULL, localise=False)),
     "no-appearance": FitSettings(network=_replace(_FULL, appearance_taps=())),
