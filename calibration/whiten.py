@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PRIOR_PARTS = 5.0
 BLOCKS = (1, 2, 4, 8, 16)
 ROOT_NUMBERS = 16_000_000
-"""Most numbers in the roots of one whitening, 64 MB; of larger features, positions share covariances."""
+"""Most numbers in the roots of one whitening, 40 MB without zeros; of larger features, positions share."""
 
 
 def fit_whitening(
@@ -44,18 +44,19 @@ def fit_whitening(
     changed: Tensor | float = 0.0 if disturbed is None else nuisance * second_moment(disturbed - clean)
     block = _block(clean) if per_position else None
     if block is None:  # one part more or less changes nothing then
-        whitening.mean = clean.mean(dim=(0, 2, 3), keepdim=True)
-        whitening.root = inverse_root(ridged(second_moment(clean, whitening.mean)) + changed).float()
+        mean = clean.mean(dim=(0, 2, 3), keepdim=True)
+        root = inverse_root(ridged(second_moment(clean, mean)) + changed).float()
+        whitening.set_pooled(mean, root)
         return features.mapped(lambda x: torch.cat([whitening(chunk) for chunk in torch.split(x, 16)]))
-    whitening.mean, whitening.block = clean.mean(dim=0, keepdim=True), block
-    pooled = second_moment(clean, whitening.mean)
+    mean = clean.mean(dim=0, keepdim=True)
+    pooled = second_moment(clean, mean)
     share = PRIOR_PARTS / (PRIOR_PARTS + len(clean))
     common = share * pooled + (ridged(pooled) - pooled) + changed
     roots, clean_rows, disturbed_rows = [], [], []
 
     def blocks_of_row(x: Tensor, row: int) -> Tensor:
         rows = slice(row, row + block)
-        return in_blocks(x[:, :, rows] - whitening.mean[:, :, rows], block)
+        return in_blocks(x[:, :, rows] - mean[:, :, rows], block)
 
     for row in range(0, clean.shape[2], block):  # all rows at once would copy the features twice
         fitted = _BlocksFit(blocks_of_row(clean, row), len(clean), share, common)
@@ -63,7 +64,7 @@ def fit_whitening(
         clean_rows.append(fitted.left_out(fitted.whitened))
         if disturbed is not None:
             disturbed_rows.append(fitted.left_out(fitted.whiten(blocks_of_row(disturbed, row))))
-    whitening.root = torch.cat(roots).contiguous()
+    whitening.set_positions(mean, torch.cat(roots), block)
     found = Copies(torch.cat(clean_rows), torch.cat(disturbed_rows) if disturbed_rows else None)
     return found.mapped(lambda x: from_blocks(x, block, len(clean), clean.shape[2:]))
 

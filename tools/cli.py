@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from tools.audit import audit
+from tools.bench import bench
 from tools.calibrate import calibrate
 from tools.check import check
 from tools.errors import run_app
@@ -30,6 +31,7 @@ app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)
 app.command()(roi)
+app.command()(bench)
 app.command()(simulate)
 
 

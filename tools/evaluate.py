@@ -208,12 +208,20 @@ def _say(
     calibration: Calibration, total: Metrics, kinds: dict[str, Metrics], with_nuisances: dict[str, Metrics]
 ) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     table = Table(
-        "kind", "parts", "image AUROC", "pixel AUROC", "AUPRO", "F1", "false rejects", "misses", "ms"
+        Column("kind", no_wrap=True),
+        "parts",
+        "image AUROC",
+        "pixel AUROC",
+        "AUPRO",
+        "F1",
+        "false rejects",
+        "misses",
+        "ms",
     )
-    disturbed = {f"all, nuisances x{amount}": metrics for amount, metrics in with_nuisances.items()}
+    disturbed = {f"nuisances x{amount}": metrics for amount, metrics in with_nuisances.items()}
     for kind, m in [*kinds.items(), ("all", total), *disturbed.items()]:
         areas = ["-" if v is None else f"{v:.4f}" for v in (m.image_auroc, m.pixel_auroc, m.aupro)]
         rates = [f"{m.f1:.3f}", f"{m.false_reject_rate:.1%}", f"{m.miss_rate:.1%}", f"{m.ms_per_image:.1f}"]

@@ -41,24 +41,34 @@ def test_guidance_is_zero_before_it_has_learned(settings: GuidanceSettings) -> N
 
 
 @pytest.mark.parametrize("block", [1, 2])
-def test_whitening_per_position_is_the_mahalanobis_distance_there(block: int) -> None:
+@pytest.mark.parametrize("channels", [1, 3, 5, 17])
+def test_whitening_per_position_is_the_mahalanobis_distance_there(block: int, channels: int) -> None:
     rng = np.random.default_rng(0)
-    channels, height, width = 5, 4, 6
+    height, width = 4, 6
     whitening = Whitening(channels)
-    whitening.block = block
-    whitening.mean = torch.from_numpy(rng.normal(size=(1, channels, height, width))).float()
+    mean = torch.from_numpy(rng.normal(size=(1, channels, height, width))).float()
     blocks = height * width // block**2
-    whitening.root = torch.from_numpy(rng.normal(size=(blocks, channels, channels))).float()
+    roots = torch.from_numpy(np.tril(rng.normal(size=(blocks, channels, channels)))).float()
+    whitening.set_positions(mean, roots, block)
     x = torch.from_numpy(rng.normal(size=(3, channels, height, width))).float()
     found = whitening(x)
     for row in range(height):
         for column in range(width):
-            root = whitening.root[row // block * (width // block) + column // block]
+            root = roots[row // block * (width // block) + column // block]
             precision = (root.T @ root).numpy()
             for part in range(3):
                 z = (x[part, :, row, column] - whitening.mean[0, :, row, column]).numpy()
                 expected = np.sqrt(z @ precision @ z / channels)
                 assert found[part, 0, row, column] == pytest.approx(expected, rel=1e-4, abs=2e-3)
+
+
+def test_roots_of_positions_must_be_triangular_and_go_without_their_zeros() -> None:
+    whitening, roots = Whitening(40), torch.tril(torch.ones(6, 40, 40))
+    whitening.set_positions(torch.zeros(1, 40, 2, 3), roots, 1)
+    kept = sum(b.numel() for name, b in whitening.named_buffers() if name.startswith("band_"))
+    assert kept == roots.numel() * 5 // 8
+    with pytest.raises(ValueError, match="above the diagonal"):
+        whitening.set_positions(torch.zeros(1, 40, 2, 3), roots.transpose(1, 2), 1)
 
 
 def test_the_paper_has_no_closed_form_and_no_terms_of_ours() -> None:

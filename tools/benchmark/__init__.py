@@ -1,0 +1,1 @@
+"""`hlgfa bench`: one process an engine, asked in turn, and what their times say."""
