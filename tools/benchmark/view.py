@@ -43,7 +43,7 @@ def show(
         if f.peak_gflops is not None:
             console.print(
                 f"{f.target}: {f.peak_gflops:.0f} GFLOP/s in a large matrix product by the same runtime; at "
-                f"that rate an image takes {f.roofline_ms:.2f} ms, this engine {f.roofline_ratio:.2f} times that",
+                f"that rate an image takes {f.roofline_ms:.2f} ms, here {f.roofline_ratio:.2f} times that",
                 highlight=False,
             )
     for name, why in refused.items():
