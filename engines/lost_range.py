@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 JUMP = 3.0
 """A stage lost the range if its relative error is so many times that of the stages before it."""
+_LOST = 0.1
+"""Relative error from which on a stage, and not the one that is no longer finite after it, is to blame."""
 _NOISE = 1e-5
 """Relative error of FP32 itself."""
 
@@ -46,11 +48,11 @@ def stage_errors(
 
 
 def first_lost(errors: dict[str, float]) -> str | None:
-    """The first stage that is not finite, or else the one where the error jumps most; None for no jump."""
+    """The stage where the error jumps most, or the first that is not finite; None for no jump."""
     before, best, worst = _NOISE, None, JUMP
     for stage, error in errors.items():
         if not np.isfinite(error):
-            return stage
+            return best if best is not None and errors[best] > _LOST else stage
         if error / before > worst:
             best, worst = stage, error / before
         before = max(before, error)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from engines.certificate import now_utc
 from engines.engine import EngineError, EngineInfo
 from engines.gpu import find_gpu, first_gpu
-from engines.manifest import engine_info
+from engines.manifest import ONNX_NAME, engine_info
 from engines.sidecar import Sidecar, TensorRecord, file_record
 from engines.targets import BINDINGS
 from engines.tensorrt_build import Plan, PlanRequest, build_plan
 from engines.tensorrt_engine import PLAN_NAME
-from engines.tensors import INPUT, expected_signature
+from engines.tensors import INPUT, check_signature, expected_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,8 @@ def build_files(
     gpu = find_gpu()
     if request.target in BINDINGS:
         plan, capabilities = _plan(request, graph, folder, gpu, progress)
+        found = {tensor.name: (tensor.dtype, tensor.shape) for tensor in plan.tensors}
+        check_signature(found, manifest, where=str(request.model_dir / ONNX_NAME))
         files = [file_record(folder / PLAN_NAME)]
     else:
         _refuse_gpu_options(request)

@@ -69,7 +69,8 @@ def build_engine(  # noqa: PLR0917 - options of a command
     check_request(request, parts)
     judging = judging_of(model)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         built = build(request, parts, judging, _show(bars))
     _say(request, built, time.monotonic() - begin_s, defaulted=compute_capability is None)
 
