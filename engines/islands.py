@@ -13,6 +13,7 @@ import numpy as np
 
 from engines.graph_runner import GraphRunner
 from engines.half import LARGEST, to_half
+from engines.rounding import rounded_nodes
 from engines.selection import QUICK_IMAGES, Trial, select, why
 from engines.sidecar import Island
 from engines.stages import stages_of
@@ -54,7 +55,10 @@ def choose_half(model: ModelProto, trial: Trial, progress: Callable[[str, int, i
         half = {node for name in names for node in groups[name]} - fixed
         return to_half(model, {node.name for node in model.graph.node} - half)
 
-    found = select(groups, lower, trial, what="FP16, group by group", progress=progress)
+    def alone(name: str) -> ModelProto:
+        return rounded_nodes(model, set(groups[name]) - fixed)
+
+    found = select(groups, lower, trial, alone=alone, what="FP16, group by group", progress=progress)
     islands += [Island(group=g, nodes=groups[g], why=why(alone, "FP16")) for g, alone in found.kept.items()]
     return HalfGraph(found.model, islands)
 

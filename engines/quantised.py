@@ -68,7 +68,10 @@ def choose_quantised(
     def lower(names: Collection[str]) -> ModelProto:
         return _with_pairs(model, every, {node for name in names for node in groups[name]})
 
-    found = select(groups, lower, trial, what="INT8, group by group", progress=progress)
+    def alone(name: str) -> ModelProto:
+        return lower([name])
+
+    found = select(groups, lower, trial, alone=alone, what="INT8, group by group", progress=progress)
     nodes = [node for group in groups if group not in found.kept for node in groups[group]]
     if not nodes:
         best = min(found.kept.values())

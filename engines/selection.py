@@ -77,6 +77,7 @@ def select(
     lower: Lower,
     trial: Trial,
     *,
+    alone: Callable[[str], ModelProto],
     what: str,
     progress: Callable[[str, int, int], None],
 ) -> Selection:
@@ -85,6 +86,7 @@ def select(
     Args:
         groups: names.
         lower: gives the graph with these groups at the lower precision.
+        alone: gives a graph that computes what `lower` of one group does.
         trial: what to measure on.
         what: for the progress.
         progress: called with what is done, the step and how many there are.
@@ -93,21 +95,21 @@ def select(
         EngineError: ONNX Runtime cannot run a graph.
     """
     target = HEADROOM * trial.score_limit
-    alone = {}
+    errors = {}
     for done, group in enumerate(groups):
         progress(what, done, len(groups))
-        alone[group] = trial.error(lower([group]), QUICK_IMAGES)
+        errors[group] = trial.error(alone(group), QUICK_IMAGES)
     progress(what, len(groups), len(groups))
-    order = sorted(alone, key=lambda group: alone[group], reverse=True)
+    order = sorted(errors, key=lambda group: errors[group], reverse=True)
     count = next(
-        (n for n in range(len(order)) if sum(alone[group] ** 2 for group in order[n:]) <= target**2),
+        (n for n in range(len(order)) if sum(errors[group] ** 2 for group in order[n:]) <= target**2),
         len(order),
     )
     while True:
         model = lower(order[count:])
         error = trial.error(model)
         if error <= target or count == len(order):
-            return Selection(model, {group: alone[group] for group in order[:count]}, error)
+            return Selection(model, {group: errors[group] for group in order[:count]}, error)
         count += 1
 
 

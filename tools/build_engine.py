@@ -121,7 +121,8 @@ def _say(request: BuildRequest, built: Built, took_s: float, *, defaulted: bool)
     for file in sidecar.files:
         print(f"  {file.name}: {file.size_bytes / 1e6:.1f} MB (model.onnx {built.model_bytes / 1e6:.1f} MB)")
     for island in sidecar.islands:
-        print(f"  FP32 island {island.group}, {len(island.nodes)} nodes: {island.why}")
+        what = island.nodes[0] if len(island.nodes) == 1 else f"{len(island.nodes)} nodes"
+        print(f"  FP32 island {island.group}, {what}: {island.why}")
     if sidecar.quantised:
         print(f"  INT8: {len(sidecar.quantised)} convolutions of the backbone")
     print(

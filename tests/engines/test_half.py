@@ -11,7 +11,7 @@ from engines.graph_runner import GraphRunner
 from engines.half import to_half
 from engines.islands import choose_half, groups_of
 from engines.quantised import choose_quantised
-from engines.rounding import rounded
+from engines.rounding import rounded, rounded_nodes
 from engines.selection import HEADROOM, Trial
 from support.networks import SIZE, network_onnx
 
@@ -63,6 +63,19 @@ def test_edges_inside_an_island_stay_fp32() -> None:
         graph = rounded(to_half(model, islands)).SerializeToString()
         (found,) = ort.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"x": x})
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("group", ["fusion", "backbone.blocks.3", "whitening", "views", "score"])
+def test_a_group_alone_is_rounded_like_the_graph_with_all_else_as_islands(
+    model: onnx.ModelProto, images: list[np.ndarray], group: str
+) -> None:
+    nodes = groups_of(model)[group]
+    others = {node.name for node in model.graph.node} - set(nodes)
+    quick = GraphRunner(rounded_nodes(model, nodes), threads=1).infer(images[0])
+    whole = GraphRunner(to_half(model, others), threads=1).infer(images[0])
+    exact = GraphRunner(model, threads=1).infer(images[0])
+    np.testing.assert_allclose(quick.anomaly_map, whole.anomaly_map, rtol=2e-5, atol=2e-5)
+    assert np.abs(quick.anomaly_map - exact.anomaly_map).max() > 0 or group in {"views", "score"}
 
 
 @pytest.mark.slow
