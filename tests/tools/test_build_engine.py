@@ -18,11 +18,14 @@ import onnx
 import pytest
 from PIL import Image
 
+from engines.certificate import load_certificate
 from engines.export import export_onnx
 from engines.geometry import Geometry
 from engines.half import to_half
 from engines.hlgfa import PAPER, Hlgfa, NetworkSettings
 from engines.manifest import ONNX_NAME, load_manifest
+from engines.sidecar import load_sidecar
+from engines.targets import BINDINGS
 from engines.tensorrt_build import PlanRequest, build_plan
 from engines.verification import VerificationSet
 from support.networks import write_network
@@ -342,3 +345,22 @@ def test_the_rtx_engine_says_at_once_that_there_is_no_gpu(network: Path) -> None
     assert done.returncode == 0, done.stderr
     with pytest.raises(EngineError, match=r"GPU: no NVIDIA driver|GPU: the NVIDIA driver finds none"):
         open_engine(network, runtime="tensorrt-rtx", threads=1)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("target", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_on_a_gpu_the_engine_itself_is_certified(
+    demo: Path, simulated: Path, target: str, precision: str
+) -> None:
+    pytest.importorskip(BINDINGS[target], reason=f"{target} is not installed")
+    done = build_engine("--model", demo, "--target", target, "--precision", precision, "--images", simulated)
+    assert done.returncode == 0, done.stderr
+    folder = demo / "engines" / f"{target}-{precision}"
+    certificate = load_certificate(folder)
+    assert certificate.status == "verified"
+    assert certificate.engine.memory is not None
+    assert certificate.engine.note is None  # the CUDA graph was captured
+    assert load_sidecar(
+        demo, target=target, precision=precision, model_sha256=load_manifest(demo).model_sha256
+    ).gpu
