@@ -9,7 +9,7 @@ CONFIG ?= config.yaml
 FRAMES ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test hooks unit demo-model soak clean
+.PHONY: run test hooks unit test-gpu demo-model soak clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -28,7 +28,7 @@ $(VENV)/.run-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 	@echo "Installing the test dependencies into $(VENV) ..."
-	@$(PIP_INSTALL) --editable '.[train,backbones,timm,pylon,dev]'
+	@$(PIP_INSTALL) --editable '.[train,backbones,timm,pylon,tensorrt-rtx,dev]'
 	@touch $@ $(VENV)/.run-installed
 
 test: hooks unit
@@ -39,6 +39,10 @@ hooks: $(VENV)/.test-installed
 
 unit: $(VENV)/.test-installed
 	$(BIN)/pytest
+
+# What needs an NVIDIA GPU, and nothing else; see docs/gpu.md. It fails where there is no GPU: a skip would prove nothing.
+test-gpu: $(VENV)/.test-installed
+	$(BIN)/pytest -m gpu --gpu
 
 # The demo model is trained on the simulated part; see tools/demo_model.py.
 demo-model: $(VENV)/.test-installed

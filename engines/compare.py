@@ -8,18 +8,26 @@ import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from engines.engine import Engine
+    from engines.engine import EngineOutput
+
+ROUNDING = 1e-4
+"""Relative distance of a reference score from the threshold within which no verdict is defined.
+
+A threshold is often a score itself, that of the worst good part. Two FP32 runtimes differ in its last
+digits, so which side they put that part on says nothing of either.
+"""
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """Errors of an engine against the reference, in raw units of the score.
+    """Errors of an engine against the reference, in raw units of the score, under the region of interest.
 
-    `verdict_flips` counts images on different sides of the threshold, `non_finite` images whose map or score
-    the engine under test could not make finite.
+    `verdict_flips` counts images on different sides of the threshold, `undecided` those of them that do not
+    count because the reference's score is within `ROUNDING` of it, `non_finite` images whose map or score the
+    engine under test could not make finite.
     """
 
     images: int
@@ -29,6 +37,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     map_error_max: float
     map_error_mean: float
     verdict_flips: int
+    undecided: int
     non_finite: int
 
     def failure(self, *, score_limit: float) -> str | None:
@@ -46,35 +55,51 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    engine: Engine, reference: Engine, images: Iterable[NDArray[np.uint8]], *, threshold: float
+    found: Callable[[NDArray[np.uint8]], EngineOutput],
+    reference: Callable[[NDArray[np.uint8]], EngineOutput],
+    images: Iterable[NDArray[np.uint8]],
+    *,
+    threshold: float,
 ) -> Comparison:
-    """Run both engines on every image, each the engines' raw image shape, uint8.
+    """Run both on every image, raw and uint8.
+
+    Args:
+        found: result of the engine under test for an image, under the region of interest if there is one.
+        reference: the same of the FP32 reference.
+        images: each the engines' raw image shape.
+        threshold: of the score.
 
     Raises:
         EngineError: an image has the wrong shape, or a runtime failed.
         ValueError: there is no image.
     """
-    score_errors, map_maxima, map_means = [], [], []
-    flips = non_finite = 0
-    for image in images:
-        found, expected = engine.infer(image), reference.infer(image)
-        if not (np.isfinite(found.score) and np.isfinite(found.anomaly_map).all()):
-            non_finite += 1
-            continue
-        difference = np.abs(found.anomaly_map - expected.anomaly_map)
-        score_errors.append(abs(found.score - expected.score))
-        map_maxima.append(float(difference.max()))
-        map_means.append(float(difference.mean()))
-        flips += (found.score < threshold) != (expected.score < threshold)
-    if not score_errors and not non_finite:
+    pairs = [(found(image), reference(image)) for image in images]
+    return compared(pairs, threshold=threshold)
+
+
+def compared(pairs: Sequence[tuple[EngineOutput, EngineOutput]], *, threshold: float) -> Comparison:
+    """Errors of results, each the engine's and the reference's.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not pairs:
         raise ValueError("compare: found no image, expected at least one")
+    finite = [pair for pair in pairs if np.isfinite(pair[0].score) and np.isfinite(pair[0].anomaly_map).all()]
+    scores = np.array([(found.score, expected.score) for found, expected in finite]).reshape(-1, 2)
+    maps = [np.abs(found.anomaly_map - expected.anomaly_map) for found, expected in finite]
+    changed = (scores[:, 0] < threshold) != (scores[:, 1] < threshold)
+    undecided = changed & (np.abs(scores[:, 1] - threshold) <= ROUNDING * abs(threshold))
+    errors = np.abs(scores[:, 0] - scores[:, 1])
+    none = float("nan")
     return Comparison(
-        images=len(score_errors) + non_finite,
+        images=len(pairs),
         threshold=threshold,
-        score_error_max=max(score_errors, default=float("nan")),
-        score_error_mean=float(np.mean(score_errors)) if score_errors else float("nan"),
-        map_error_max=max(map_maxima, default=float("nan")),
-        map_error_mean=float(np.mean(map_means)) if map_means else float("nan"),
-        verdict_flips=flips,
-        non_finite=non_finite,
+        score_error_max=float(errors.max(initial=0.0)) if finite else none,
+        score_error_mean=float(errors.mean()) if finite else none,
+        map_error_max=max((float(m.max()) for m in maps), default=none),
+        map_error_mean=float(np.mean([m.mean() for m in maps])) if finite else none,
+        verdict_flips=int((changed & ~undecided).sum()),
+        undecided=int(undecided.sum()),
+        non_finite=len(pairs) - len(finite),
     )

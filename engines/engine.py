@@ -20,7 +20,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine is and what it takes.
 
     `height_px`, `width_px` and `channels` are the raw camera image; `map_height` and `map_width` the
-    anomaly map. `model_sha256` is the hash of the ONNX file that the engine was made from.
+    anomaly map. `model_sha256` is the hash of the ONNX file that the engine was made from. `memory` names
+    what an engine on a GPU allocates and copies with; `note` says what it does another way than usual.
     """
 
     model_id: str
@@ -34,6 +35,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     channels: int
     map_height: int
     map_width: int
+    memory: str | None = None
+    note: str | None = None
 
 
 class EngineOutput(msgspec.Struct, frozen=True):

@@ -3,38 +3,51 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from engines.engine import EngineError
+from engines.targets import BINDINGS, Precision, Runtime, check_combination
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from engines.engine import Engine
 
-Runtime = Literal["onnxruntime", "openvino"]
-
-_ENGINES = {
-    "onnxruntime": ("engines.onnxruntime_engine", "OnnxRuntimeEngine"),
-    "openvino": ("engines.openvino_engine", "OpenVinoEngine"),
+_CPU_ENGINES = {
+    ("onnxruntime", "fp32"): ("engines.onnxruntime_engine", "OnnxRuntimeEngine"),
+    ("openvino", "fp32"): ("engines.openvino_engine", "OpenVinoEngine"),
 }
 
 
 def open_engine(
-    model_dir: Path, *, runtime: Runtime, precision: Literal["fp32"] = "fp32", threads: int
+    model_dir: Path,
+    *,
+    runtime: Runtime,
+    precision: Precision = "fp32",
+    threads: int,
+    folder: Path | None = None,
 ) -> Engine:
     """Load and warm up the model of a folder with the runtime of this name.
 
+    Args:
+        model_dir: of the model.
+        runtime: its name.
+        precision: of the engine.
+        threads: of the CPU; a GPU takes none.
+        folder: of a built engine, while it is not yet in its place; None for that place.
+
     Raises:
-        EngineError: the runtime is unknown or not installed, or the model cannot be loaded.
+        EngineError: the runtime is unknown, not installed or has no such precision, or the model or its
+            engine cannot be loaded.
     """
-    if runtime not in _ENGINES:
-        raise EngineError(f"engine.runtime: found {runtime!r}, expected one of {', '.join(_ENGINES)}.")
-    if precision != "fp32":
-        raise EngineError(f"engine.precision: found {precision!r}, expected 'fp32' for runtime {runtime!r}.")
+    check_combination(runtime, precision)
     if threads < 1:
         raise EngineError(f"engine.threads: found {threads}, expected at least 1.")
-    module, name = _ENGINES[runtime]
+    if runtime in BINDINGS:
+        from engines.tensorrt_engine import TensorRtEngine
+
+        return TensorRtEngine(model_dir, target=runtime, precision=precision, folder=folder)
+    module, name = _CPU_ENGINES[runtime, precision]
     try:
         engine_type = getattr(importlib.import_module(module), name)
     except ImportError as error:

@@ -97,18 +97,29 @@ def load_model(model_dir: Path) -> tuple[Manifest, bytes]:
     return manifest, onnx
 
 
-def engine_info(manifest: Manifest, *, runtime: str, version: str, device: str) -> EngineInfo:
-    """What an fp32 engine of this model says about itself."""
+def engine_info(
+    manifest: Manifest,
+    *,
+    runtime: str,
+    version: str,
+    device: str,
+    precision: str = "fp32",
+    memory: str | None = None,
+    note: str | None = None,
+) -> EngineInfo:
+    """What an engine of this model says about itself."""
     return EngineInfo(
         model_id=manifest.model_id,
         model_sha256=manifest.model_sha256,
         runtime=runtime,
         runtime_version=version,
-        precision="fp32",
+        precision=precision,
         device=device,
         height_px=manifest.input_height_px,
         width_px=manifest.input_width_px,
         channels=manifest.channels,
         map_height=manifest.map_height,
         map_width=manifest.map_width,
+        memory=memory,
+        note=note,
     )

@@ -14,6 +14,8 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from engines.engine import EngineError
+from engines.targets import check_combination
 from pipeline.explain import explain
 from pipeline.frame import PixelFormat
 
@@ -116,11 +118,15 @@ CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfi
 
 
 class EngineConfig(_Section, frozen=True, kw_only=True):
-    """The engine: which model, which runtime. There is no fallback from one runtime to another."""
+    """The engine: which model, runtime and precision. There is no fallback from one to another.
+
+    What needs a build (a GPU's runtimes, and precisions below fp32) is made by `build_engine`. Threads are of
+    the CPU.
+    """
 
     model: str
-    runtime: Literal["onnxruntime", "openvino"]
-    precision: Literal["fp32"] = "fp32"
+    runtime: Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     threads: Annotated[int, Meta(ge=1, le=256)] = 2
 
 
@@ -183,6 +189,10 @@ def parse_config(raw: Any, *, origin: str) -> Config:
 
 
 def _check_consistency(config: Config, origin: str) -> None:
+    try:
+        check_combination(config.engine.runtime, config.engine.precision)
+    except EngineError as error:
+        raise ConfigError(f"{origin}: {error}") from error
     names = [camera.name for camera in config.cameras]
     for name in names:
         if names.count(name) > 1:

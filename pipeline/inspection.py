@@ -16,6 +16,8 @@ from calibration.record import FILE_NAME, CalibrationError
 from engines.engine import EngineError
 from engines.load import open_engine
 from engines.records import file_sha256
+from engines.targets import engine_folder, needs_build
+from engines.verification import verify_at_start
 from pipeline.heatmaps import pack_heatmap
 from pipeline.internal import (
     EngineReady,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from calibration.calibrated import Calibrated
     from engines.engine import Engine
+    from pipeline.config import EngineConfig
 
 MAX_REGIONS = 16
 WAIT_MS = 100
@@ -146,6 +149,37 @@ def answer_request(
     return answer, payload
 
 
+def open_verified(config: EngineConfig) -> tuple[Engine, Calibrated]:
+    """Engine and what its results are judged by; an engine that was built is verified on this very device.
+
+    Raises:
+        EngineError: the engine cannot be loaded, or does not compute here what its model computes.
+        CalibrationError: the model has no calibration that fits.
+    """
+    model_dir, runtime, precision = Path(config.model), config.runtime, config.precision
+    engine = open_engine(model_dir, runtime=runtime, precision=precision, threads=config.threads)
+    try:
+        info = engine.info
+        calibrated = load_calibrated(
+            model_dir,
+            model_sha256=info.model_sha256,
+            size_px=(info.height_px, info.width_px),
+            map_shape=(info.map_height, info.map_width),
+        )
+        if needs_build(runtime, precision):
+            verify_at_start(
+                engine,
+                engine_folder(model_dir, runtime, precision),
+                threshold=calibrated.calibration.threshold,
+                roi_sha256=None if calibrated.area is None else calibrated.area.sha256,
+                judge=lambda output: inspected_output(output, calibrated.inspected),
+            )
+    except BaseException:
+        engine.close()
+        raise
+    return engine, calibrated
+
+
 def main() -> None:
     """Load engine, calibration and region of interest, report ready, answer until told to stop."""
     start = read_start(InspectionStart)
@@ -153,18 +187,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     model_dir = Path(start.engine.model)
     try:
-        engine = open_engine(
-            model_dir,
-            runtime=start.engine.runtime,
-            precision=start.engine.precision,
-            threads=start.engine.threads,
-        )
-        calibrated = load_calibrated(
-            model_dir,
-            model_sha256=engine.info.model_sha256,
-            size_px=(engine.info.height_px, engine.info.width_px),
-            map_shape=(engine.info.map_height, engine.info.map_width),
-        )
+        engine, calibrated = open_verified(start.engine)
     except (EngineError, CalibrationError) as error:
         fail_start(link, str(error))
         return

@@ -13,6 +13,8 @@ from calibration.calibrated import load_calibrated
 from calibration.record import CalibrationError
 from engines.engine import EngineError
 from engines.manifest import load_manifest
+from engines.sidecar import load_sidecar
+from engines.targets import needs_build
 from pipeline.config import ConfigError, FolderCameraConfig
 from pipeline.frame import CHANNELS, frame_bytes
 from pipeline.ring import SHARED_MEMORY, page_bytes
@@ -67,6 +69,7 @@ def _check_model(config: Config) -> Iterator[Finding]:
         yield Finding("model", str(error))
         return
     yield Finding(f"model {manifest.model_id}", None)
+    yield from _check_engine(config, manifest.model_sha256)
     for camera in config.cameras:
         error_text = size_mismatch(
             camera,
@@ -88,6 +91,21 @@ def _check_model(config: Config) -> Iterator[Finding]:
     else:
         yield Finding("calibration", None)
         yield Finding(f"region of interest: {_inspected(found)}", None)
+
+
+def _check_engine(config: Config, model_sha256: str) -> Iterator[Finding]:
+    """Files of an engine that was built; whether it runs and computes the same only a start can show."""
+    engine = config.engine
+    if not needs_build(engine.runtime, engine.precision):
+        return
+    error_text = None
+    try:
+        load_sidecar(
+            Path(engine.model), target=engine.runtime, precision=engine.precision, model_sha256=model_sha256
+        )
+    except EngineError as error:
+        error_text = str(error)
+    yield Finding(f"engine {engine.runtime} {engine.precision}", error_text)
 
 
 def _inspected(found: Calibrated) -> str:

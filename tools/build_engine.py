@@ -3,84 +3,136 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tools.errors import run_app
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from engines.manifest import Manifest
+    from engines.build import BuildRequest, Built
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+_CAPABILITY_HELP = "tensorrt-rtx: GPUs to build for, e.g. 86,89. Default: the GPU here, or 86 without one."
+_IMAGES_HELP = (
+    "Good parts to compare on, with synthetic defects on them, too; needed for int8. Default: drawn patterns."
+)
+
 
 @app.command()
-def build_engine(
+def build_engine(  # noqa: PLR0917 - options of a command
     model: Annotated[Path, typer.Option(help="Model folder, calibrated.")],
-    target: Annotated[Literal["onnxruntime", "openvino"], typer.Option(help="Runtime.")] = "onnxruntime",
-    precision: Annotated[Literal["fp32"], typer.Option(help="Number format.")] = "fp32",
-    images: Annotated[
-        Path | None, typer.Option(help="Images to compare on; default: drawn patterns and noise.")
+    target: Annotated[
+        str, typer.Option(help="onnxruntime, openvino, tensorrt or tensorrt-rtx.")
+    ] = "onnxruntime",
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    compute_capability: Annotated[str | None, typer.Option(help=_CAPABILITY_HELP)] = None,
+    workspace_mb: Annotated[
+        int | None, typer.Option("--workspace-mb", min=1, help="GPU: memory that kernels may take.")
     ] = None,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(help="tensorrt: read if it exists, and written; makes the next build quick."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images an inference; the network takes 1.")] = 1,
+    images: Annotated[Path | None, typer.Option(help=_IMAGES_HELP)] = None,
+    score_limit: Annotated[
+        float, typer.Option(min=1e-6, max=1.0, help="Largest score error, as a share of the threshold.")
+    ] = 0.01,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
-    """Build the engine of a model for a target and write its equivalence certificate."""
+    """Build the engine of a model for a target, with its sidecar and its equivalence certificate."""
+    import time
+
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    from calibration.calibrated import load_calibrated
-    from engines.build import build
-    from engines.manifest import load_manifest
+    from engines.build import BuildRequest, build, check_request
+    from tools.build_parts import build_parts, judging_of
 
-    manifest = load_manifest(model)
-    calibration = load_calibrated(
-        model,
-        model_sha256=manifest.model_sha256,
-        size_px=(manifest.input_height_px, manifest.input_width_px),
-        map_shape=(manifest.map_height, manifest.map_width),
-    ).calibration
-    pictures = list(_patterns(manifest) if images is None else _files(images, manifest))
-    console = Console(stderr=True)
-    certificate = build(
-        model,
-        target=target,
+    request = BuildRequest(
+        model_dir=model,
+        target=target,  # type: ignore[arg-type]  # checked by check_request, which names what exists
+        precision=precision,  # type: ignore[arg-type]
         threads=threads,
-        images=track(pictures, f"{target} {precision}: comparing", console=console, transient=True),
-        threshold=calibration.threshold,
+        compute_capabilities=_capabilities(compute_capability),
+        workspace_mb=workspace_mb,
+        timing_cache=timing_cache,
+        batch=batch,
+        score_limit=score_limit,
     )
-    found = certificate.comparison
+    begin_s = time.monotonic()
+    parts = build_parts(model, images)
+    check_request(request, parts)
+    judging = judging_of(model)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        built = build(request, parts, judging, _show(bars))
+    _say(request, built, time.monotonic() - begin_s, defaulted=compute_capability is None)
+
+
+def _capabilities(text: str | None) -> tuple[str, ...]:
+    """The numbers "8.6" and "12.0" of "86,120".
+
+    Raises:
+        EngineError: it is no list of such numbers.
+    """
+    from engines.engine import EngineError
+
+    if text is None:
+        return ()
+    found = [item.strip().replace(".", "") for item in text.split(",")]
+    if not all(item.isdigit() and len(item) in {2, 3} for item in found):
+        raise EngineError(f"--compute-capability: found {text!r}, expected numbers such as 86,89.")
+    return tuple(dict.fromkeys(f"{item[:-1]}.{item[-1]}" for item in found))
+
+
+def _show(bars: object) -> Callable[[str, int, int], None]:
+    """One bar for each phase, made when it begins."""
+    from rich.progress import Progress, TaskID
+
+    assert isinstance(bars, Progress)
+    shown: dict[str, TaskID] = {}
+
+    def progress(phase: str, done: int, of: int) -> None:
+        if phase not in shown:
+            shown[phase] = bars.add_task(phase, total=of)
+        bars.update(shown[phase], completed=done, total=of)
+
+    return progress
+
+
+def _say(request: BuildRequest, built: Built, took_s: float, *, defaulted: bool) -> None:
+    from engines.certificate import VERIFIED
+
+    sidecar, certificate, found = built.sidecar, built.certificate, built.certificate.comparison
+    for_what = f" for compute capability {', '.join(sidecar.compute_capabilities)}" if sidecar.files else ""
     print(
-        f"{model}/engines/{target}-{precision}: {certificate.engine.runtime_version} on "
-        f"{certificate.engine.device}, equal to {certificate.reference} on {found.images} images: score "
-        f"error max {found.score_error_max:.2g} (threshold {found.threshold:.3g}), map error max "
+        f"{built.folder}: {sidecar.target} {sidecar.runtime_version} {sidecar.precision}{for_what}, "
+        f"{took_s:.0f} s"
+    )
+    if sidecar.files and sidecar.gpu is None and defaulted:
+        print("  there is no GPU here and --compute-capability was not given: name the station's own")
+    print(f"  layers: {sidecar.layers} of {built.graph_nodes} nodes")
+    for file in sidecar.files:
+        print(f"  {file.name}: {file.size_bytes / 1e6:.1f} MB (model.onnx {built.model_bytes / 1e6:.1f} MB)")
+    for island in sidecar.islands:
+        what = island.nodes[0] if len(island.nodes) == 1 else f"{len(island.nodes)} nodes"
+        print(f"  FP32 island {island.group}, {what}: {island.why}")
+    if sidecar.quantised:
+        print(f"  INT8: {len(sidecar.quantised)} convolutions of the backbone")
+    print(
+        f"  certificate: {certificate.status}; {certificate.proven}\n"
+        f"  equal to {certificate.reference} on {found.images} images ({certificate.parts}): score error max "
+        f"{found.score_error_max:.2g} (threshold {found.threshold:.3g}), map error max "
         f"{found.map_error_max:.2g}, verdicts changed {found.verdict_flips}"
     )
-
-
-def _files(directory: Path, manifest: Manifest) -> Iterator[NDArray[np.uint8]]:
-    from calibration.dataset import ImageFiles, image_paths
-
-    size = (manifest.input_height_px, manifest.input_width_px)
-    yield from ImageFiles(image_paths(directory), size_px=size, channels=manifest.channels, resample=False)
-
-
-def _patterns(manifest: Manifest, count: int = 16) -> Iterator[NDArray[np.uint8]]:
-    """Flat, smooth and rough images from dark to bright: the ends of the range and what lies between."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    shape = manifest.input_shape
-    for number in range(count):
-        level = 255 * number / (count - 1)
-        noise = rng.normal(0, 4 * number, shape)
-        ramp = np.linspace(-number, number, shape[1]).reshape(1, -1, *([1] * (len(shape) - 2)))
-        yield np.clip(level + noise + 4 * ramp, 0, 255).astype(np.uint8)
+    if certificate.status != VERIFIED:
+        print("  the station verifies it at its first start on the target, before it is ready")
 
 
 def main() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -24,6 +22,7 @@ from calibration.roi import FILE_NAME as ROI_NAME
 from calibration.roi import InspectedArea, save_roi
 from engines.engine import Engine
 from engines.export import export_onnx
+from engines.folders import whole_folder
 from engines.geometry import Geometry
 from engines.load import open_engine
 from engines.manifest import FILE_NAME as MANIFEST_NAME
@@ -65,16 +64,8 @@ def new_folder(out: Path, *, force: bool) -> Iterator[Path]:
         CalibrationError: `out` exists and may not be replaced.
     """
     check_free(out, force=force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with whole_folder(out) as folder:
         yield folder
-        folder.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_model(

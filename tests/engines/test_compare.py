@@ -36,7 +36,7 @@ def images(*levels: int) -> list[np.ndarray]:
 
 
 def found(bent: Bent, *levels: int) -> Comparison:
-    return compare(bent, Bent(), images(*levels), threshold=50.0)
+    return compare(bent.infer, Bent().infer, images(*levels), threshold=50.0)
 
 
 def test_equal_engines_have_no_error() -> None:
@@ -55,11 +55,19 @@ def test_errors_are_in_raw_units() -> None:
 
 
 def test_a_changed_verdict_fails_however_small_the_error() -> None:
-    comparison = found(Bent(offset=0.01), 128 + 50, 128)
-    assert comparison.verdict_flips == 0
-    comparison = found(Bent(offset=-0.01), 128 + 50, 128)
+    assert found(Bent(offset=0.02), 128 + 50, 128).verdict_flips == 0
+    comparison = compare(
+        Bent(offset=-0.02).infer, Bent(offset=0.01).infer, images(128 + 50, 128), threshold=50.0
+    )
     assert comparison.verdict_flips == 1
     assert "1 of 2 verdicts changed" in str(comparison.failure(score_limit=0.01))
+
+
+def test_a_verdict_at_the_threshold_itself_is_nobodys() -> None:
+    """The threshold may be a part's own score: which side that part falls on is the last digit's chance."""
+    comparison = found(Bent(offset=-0.004), 128 + 50, 128)
+    assert (comparison.verdict_flips, comparison.undecided) == (0, 1)
+    assert comparison.failure(score_limit=0.01) is None
 
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf])
@@ -81,5 +89,5 @@ def test_the_two_cpu_runtimes_agree(tmp_path_factory: pytest.TempPathFactory) ->
         open_engine(model, runtime="openvino", threads=1) as engine,
         open_engine(model, runtime="onnxruntime", threads=1) as reference,
     ):
-        comparison = compare(engine, reference, pictures, threshold=50.0)
+        comparison = compare(engine.infer, reference.infer, pictures, threshold=50.0)
     assert comparison.failure(score_limit=1e-6) is None

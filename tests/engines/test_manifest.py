@@ -62,5 +62,5 @@ def test_a_runtime_that_is_not_installed_is_named(model: Path, monkeypatch: pyte
 def test_threads_and_precision_are_checked(model: Path) -> None:
     with pytest.raises(EngineError, match="found 0, expected at least 1"):
         open_engine(model, runtime="onnxruntime", threads=0)
-    with pytest.raises(EngineError, match="found 'fp16', expected 'fp32'"):
+    with pytest.raises(EngineError, match="found 'fp16' with runtime 'onnxruntime', expected fp32"):
         open_engine(model, runtime="onnxruntime", precision="fp16", threads=1)  # type: ignore[arg-type]

@@ -56,6 +56,7 @@ def test_sections_are_frozen() -> None:
             "x",
             "trigger.source: found 'x'. Allowed: freerun, line, software",
         ),
+        (("engine", "precision"), "fp16", "engine.precision: found 'fp16' with runtime 'onnxruntime'"),
         (("engine", "runtime"), "tensorflow", "engine.runtime: found 'tensorflow'. Allowed: onnxruntime"),
         (("engine", "threads"), 0, "engine.threads: found 0. Expected `int` >= 1"),
         (("cameras",), [], "cameras: found []. Expected `array` of length >= 1"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -51,6 +52,15 @@ def make_model(directory: Path, *, height_px: int = 64, width_px: int = 64, chan
     save_manifest(manifest, directory / MANIFEST_NAME)
     save_calibration(make_calibration(sha256), directory / FILE_NAME)
     return directory
+
+
+def replace_onnx(directory: Path, data: bytes) -> None:
+    """Put other bytes in model.onnx's place, with the records changed to fit."""
+    (directory / ONNX_NAME).write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    manifest = msgspec.json.decode((directory / MANIFEST_NAME).read_bytes(), type=Manifest)
+    save_manifest(msgspec.structs.replace(manifest, model_sha256=sha256), directory / MANIFEST_NAME)
+    save_calibration(make_calibration(sha256), directory / FILE_NAME)
 
 
 def make_calibration(model_sha256: str, *, threshold: float = THRESHOLD) -> Calibration:
