@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import platform
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +16,7 @@ from tools.baselines.cache import FitCache
 from tools.baselines.dataset import CachedFeatures, LabelledSet, extract
 from tools.baselines.methods import BASELINES, OURS, baseline_method, hlgfa_method, strides_of
 from tools.baselines.results import Result
+from tools.machine import machine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,11 +99,3 @@ class Runner:
 
         geometry, backbone = self.labelled.geometry, self.settings.backbone
         return extract(images, geometry, backbone, strides_of(self.settings), progress=told)
-
-
-def machine() -> str:
-    """The processor as the system names it; "unknown" where it does not."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
