@@ -2,14 +2,17 @@
 #   make run              monitor the simulated line until Ctrl-C
 #   make run FRAMES=300   stop by itself and print the audit
 #   make test             everything that CI checks, installs included
+#   make bench-peers      our model timed beside those of anomalib; MODEL=models/NAME
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= config.yaml
 FRAMES ?=
+MODEL ?= models/demo
+PEERS_VENV ?= .venv-peers
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test hooks unit test-gpu demo-model soak clean
+.PHONY: run test hooks unit test-gpu demo-model soak bench-peers clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -52,5 +55,18 @@ demo-model: $(VENV)/.test-installed
 soak: $(VENV)/.run-installed
 	$(BIN)/python -m tools.soak $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
 
+# anomalib and all it brings, in an environment of its own: about 2 GB, more where torch's CUDA build is installed.
+$(PEERS_VENV)/.installed: setup.cfg constraints.txt tools/peers/requirements.txt
+	@$(MAKE) --no-print-directory VENV=$(PEERS_VENV) $(PEERS_VENV)/bin/python
+	@echo "Installing anomalib into $(PEERS_VENV) ..."
+	@$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable . --requirement tools/peers/requirements.txt
+	@touch $@
+
+# About five minutes on two cores; they should have nothing else to do.
+bench-peers: $(PEERS_VENV)/.installed
+	@mkdir -p out
+	$(PEERS_VENV)/bin/python -m tools.peers --model $(MODEL) --json out/bench-peers.json --markdown docs/bench-peers.md
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

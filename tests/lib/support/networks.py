@@ -15,6 +15,7 @@ from engines.geometry import Geometry
 from engines.hlgfa import Hlgfa, NetworkSettings
 from engines.level import Term
 from engines.manifest import FILE_NAME, ONNX_NAME, Manifest, save_manifest
+from engines.whitening import Whitening
 from support.tiny_model import make_calibration
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ def network_onnx(channels: int = 1, *, positions: bool = False) -> bytes:
         term.gain.fill_(1.5 + 0.01 * number)
     if positions:
         for module in network.modules():
-            if hasattr(module, "root"):
-                count = {40: 96, 112: 24}.get(module.root.shape[0])
-                if count is not None:
-                    module.root = module.root.expand(count, -1, -1).contiguous()
+            if isinstance(module, Whitening):
+                channels = module.root.shape[0]
+                shape = {40: (8, 12), 112: (4, 6)}.get(channels)
+                if shape is not None:
+                    roots = module.root.expand(shape[0] * shape[1], -1, -1)
+                    module.set_positions(torch.zeros(1, channels, *shape), roots, 1)
     return export_onnx(network)
 
 

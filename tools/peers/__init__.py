@@ -1,0 +1,1 @@
+"""Our model timed beside those of anomalib; `make bench-peers`, in an environment of its own."""
