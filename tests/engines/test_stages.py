@@ -7,6 +7,7 @@ from onnx import numpy_helper
 
 from engines.lost_range import first_lost, stage_errors
 from engines.stages import STAGES, stages_of
+from engines.whitening import BANDS
 from support.networks import SIZE, network_onnx
 
 
@@ -29,7 +30,7 @@ def test_nodes_are_where_the_network_says(model: onnx.ModelProto) -> None:
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     roots = [n for n in model.graph.node if any(len(weights[i].dims) == 3 for i in n.input if i in weights)]
     convolutions = [n for n in model.graph.node if any(i.startswith("backbone.") for i in n.input)]
-    assert len(roots) == 3  # alignment at 8 and 16, appearance at 16
+    assert len(roots) == 3 * BANDS  # alignment at 8 and 16, appearance at 16
     assert {stages[node.name] for node in roots} == {"whitening"}
     assert len(convolutions) > 80
     assert {stages[node.name] for node in convolutions} == {"backbone"}
@@ -53,7 +54,7 @@ def spoiled(model: onnx.ModelProto, word: str, factor: float) -> onnx.ModelProto
     [
         ("backbone.blocks.4.layers.2.weight", 1.5, "backbone"),
         ("levels.8.standardise_hr.inverse_std", 3.0, "alignment"),
-        ("transpose", 4.0, "whitening"),
+        ("whitening.band_3", 4.0, "whitening"),
         ("levels.16.term.gain", 5.0, "terms"),
         ("backbone.blocks.4.layers.2.weight", 1e37, "backbone"),
     ],
