@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PRIOR_PARTS = 5.0
 BLOCKS = (1, 2, 4, 8, 16)
 ROOT_NUMBERS = 16_000_000
-"""Most numbers in the roots of one whitening, 40 MB without zeros; of larger features, positions share."""
+"""Most numbers in the roots of one whitening, 48 MB without zeros; of larger features, positions share."""
 
 
 def fit_whitening(

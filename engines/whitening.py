@@ -8,8 +8,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 
-BANDS = 4
-"""In which the rows of a triangular root are kept: 5/8 of its numbers; more bands save little more."""
+BANDS = 2
+"""In which the rows of a triangular root are kept: 3/4 of its numbers.
+
+Four would keep 5/8 and save 2 % of the time on a CPU, but each band costs a GPU's engine kernels of its own:
+an FP16 plan would be more than 0.6 times the FP32 one.
+"""
 CLAMP = 100.0
 """Standard deviations; keeps every square and mean far inside FP16's range (65504)."""
 

@@ -66,7 +66,7 @@ def test_roots_of_positions_must_be_triangular_and_go_without_their_zeros() -> N
     whitening, roots = Whitening(40), torch.tril(torch.ones(6, 40, 40))
     whitening.set_positions(torch.zeros(1, 40, 2, 3), roots, 1)
     kept = sum(b.numel() for name, b in whitening.named_buffers() if name.startswith("band_"))
-    assert kept == roots.numel() * 5 // 8
+    assert kept == roots.numel() * 3 // 4
     with pytest.raises(ValueError, match="above the diagonal"):
         whitening.set_positions(torch.zeros(1, 40, 2, 3), roots.transpose(1, 2), 1)
 

@@ -54,7 +54,7 @@ def spoiled(model: onnx.ModelProto, word: str, factor: float) -> onnx.ModelProto
     [
         ("backbone.blocks.4.layers.2.weight", 1.5, "backbone"),
         ("levels.8.standardise_hr.inverse_std", 3.0, "alignment"),
-        ("whitening.band_3", 4.0, "whitening"),
+        ("whitening.band_1", 4.0, "whitening"),
         ("levels.16.term.gain", 5.0, "terms"),
         ("backbone.blocks.4.layers.2.weight", 1e37, "backbone"),
     ],
