@@ -25,6 +25,7 @@ def open_engine(
     runtime: Runtime,
     precision: Precision = "fp32",
     threads: int,
+    spinning: bool = False,
     folder: Path | None = None,
 ) -> Engine:
     """Load and warm up the model of a folder with the runtime of this name.
@@ -34,6 +35,7 @@ def open_engine(
         runtime: its name.
         precision: of the engine.
         threads: of the CPU; a GPU takes none.
+        spinning: whether threads of ONNX Runtime wait busily; other runtimes have no such choice.
         folder: of a built engine, while it is not yet in its place; None for that place.
 
     Raises:
@@ -43,6 +45,8 @@ def open_engine(
     check_combination(runtime, precision)
     if threads < 1:
         raise EngineError(f"engine.threads: found {threads}, expected at least 1.")
+    if spinning and runtime != "onnxruntime":
+        raise EngineError(f"engine.spinning: found true with runtime {runtime!r}, expected onnxruntime.")
     if runtime in BINDINGS:
         from engines.tensorrt_engine import TensorRtEngine
 
@@ -54,5 +58,6 @@ def open_engine(
         raise EngineError(
             f"engine.runtime: {runtime!r} is not installed ({error}). Run: pip install {runtime}"
         ) from error
-    engine: Engine = engine_type(model_dir, threads=threads)
+    options = {"spinning": spinning} if runtime == "onnxruntime" else {}
+    engine: Engine = engine_type(model_dir, threads=threads, **options)
     return engine

@@ -23,9 +23,9 @@ _TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 class OnnxRuntimeEngine:
     """One model in one session; loaded, checked and warmed up once constructed."""
 
-    def __init__(self, model_dir: Path, *, threads: int) -> None:
+    def __init__(self, model_dir: Path, *, threads: int, spinning: bool = False) -> None:
         manifest, onnx = load_model(model_dir)
-        self._session: Any = _session(onnx, model_dir, threads)
+        self._session: Any = _session(onnx, model_dir, threads, spinning=spinning)
         self._shape = manifest.input_shape
         check_signature(_signature(self._session), manifest, where=str(model_dir / ONNX_NAME))
         self._info = _info(manifest)
@@ -58,13 +58,13 @@ class OnnxRuntimeEngine:
         self.close()
 
 
-def _session(onnx: bytes, model_dir: Path, threads: int) -> Any:
+def _session(onnx: bytes, model_dir: Path, threads: int, *, spinning: bool) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Spinning workers would burn the cores that capture and station need between two frames.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Spinning workers burn the cores that capture and station need between two frames.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     try:
         return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime raises several unrelated types of its own

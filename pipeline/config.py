@@ -120,14 +120,17 @@ CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfi
 class EngineConfig(_Section, frozen=True, kw_only=True):
     """The engine: which model, runtime and precision. There is no fallback from one to another.
 
-    What needs a build (a GPU's runtimes, and precisions below fp32) is made by `build_engine`. Threads are of
-    the CPU.
+    What needs a build (a GPU's runtimes, and precisions below fp32) is made by `build_engine`. `threads` are
+    of the CPU, `cores` those that the inspection process is kept on, null for all. `spinning` lets threads of
+    ONNX Runtime wait busily for their next operator: faster on cores of their own, a thief on shared ones.
     """
 
     model: str
     runtime: Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     threads: Annotated[int, Meta(ge=1, le=256)] = 2
+    cores: Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)] | None = None
+    spinning: bool = False
 
 
 class HeatmapConfig(_Section, frozen=True, kw_only=True):
@@ -193,6 +196,7 @@ def _check_consistency(config: Config, origin: str) -> None:
         check_combination(config.engine.runtime, config.engine.precision)
     except EngineError as error:
         raise ConfigError(f"{origin}: {error}") from error
+    _check_engine_threads(config.engine, origin)
     names = [camera.name for camera in config.cameras]
     for name in names:
         if names.count(name) > 1:
@@ -215,6 +219,20 @@ def _check_consistency(config: Config, origin: str) -> None:
                 f"{origin}: cameras[{index}].trigger.period_ms: found {trigger.period_ms} with source "
                 f"{trigger.source!r}, expected it only with source 'software'."
             )
+
+
+def _check_engine_threads(engine: EngineConfig, origin: str) -> None:
+    cores = engine.cores
+    if cores is not None and len(set(cores)) < max(engine.threads, len(cores)):
+        raise ConfigError(
+            f"{origin}: engine.cores: found {cores} for {engine.threads} threads, expected as many different "
+            "cores at least."
+        )
+    if engine.spinning and engine.runtime != "onnxruntime":
+        raise ConfigError(
+            f"{origin}: engine.spinning: found true with runtime {engine.runtime!r}, expected it only with "
+            "'onnxruntime'."
+        )
 
 
 def _is_local(endpoint: str) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from calibration.calibrated import load_calibrated
 from calibration.inspected import inspected_output
 from calibration.record import FILE_NAME, CalibrationError
+from engines.affinity import pin
 from engines.engine import EngineError
 from engines.load import open_engine
 from engines.records import file_sha256
@@ -157,7 +158,11 @@ def open_verified(config: EngineConfig) -> tuple[Engine, Calibrated]:
         CalibrationError: the model has no calibration that fits.
     """
     model_dir, runtime, precision = Path(config.model), config.runtime, config.precision
-    engine = open_engine(model_dir, runtime=runtime, precision=precision, threads=config.threads)
+    if config.cores is not None:
+        pin(config.cores)  # before the runtime starts its threads
+    engine = open_engine(
+        model_dir, runtime=runtime, precision=precision, threads=config.threads, spinning=config.spinning
+    )
     try:
         info = engine.info
         calibrated = load_calibrated(

@@ -11,6 +11,7 @@ import zmq
 
 from calibration.calibrated import load_calibrated
 from calibration.record import CalibrationError
+from engines.affinity import check_cores
 from engines.engine import EngineError
 from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
@@ -21,7 +22,7 @@ from pipeline.ring import SHARED_MEMORY, page_bytes
 from pipeline.sockets import bind_socket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from calibration.calibrated import Calibrated
     from pipeline.config import CameraConfig, Config
@@ -96,16 +97,25 @@ def _check_model(config: Config) -> Iterator[Finding]:
 def _check_engine(config: Config, model_sha256: str) -> Iterator[Finding]:
     """Files of an engine that was built; whether it runs and computes the same only a start can show."""
     engine = config.engine
-    if not needs_build(engine.runtime, engine.precision):
-        return
-    error_text = None
-    try:
-        load_sidecar(
-            Path(engine.model), target=engine.runtime, precision=engine.precision, model_sha256=model_sha256
+    if engine.cores is not None:
+        cores = engine.cores
+        yield _finding(f"cores {', '.join(map(str, cores))}", lambda: check_cores(cores))
+    if needs_build(engine.runtime, engine.precision):
+        target, precision = engine.runtime, engine.precision
+        yield _finding(
+            f"engine {target} {precision}",
+            lambda: load_sidecar(
+                Path(engine.model), target=target, precision=precision, model_sha256=model_sha256
+            ),
         )
+
+
+def _finding(what: str, check: Callable[[], object]) -> Finding:
+    try:
+        check()
     except EngineError as error:
-        error_text = str(error)
-    yield Finding(f"engine {engine.runtime} {engine.precision}", error_text)
+        return Finding(what, str(error))
+    return Finding(what, None)
 
 
 def _inspected(found: Calibrated) -> str:

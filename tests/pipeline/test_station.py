@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import msgspec
@@ -12,12 +13,12 @@ from calibration.roi import Roi, inspected_area, save_roi
 from engines.manifest import load_manifest
 from pipeline import requests
 from pipeline.audit import Audit
-from pipeline.config import ConfigError
+from pipeline.config import ConfigError, parse_config
 from pipeline.crew import StationError
 from pipeline.journal import read_journal
 from pipeline.messages import HeatmapHeader, Reason
 from pipeline.station import Station
-from support.lines import folder_camera, make_config, paint_parts, running
+from support.lines import folder_camera, make_config, make_raw_config, paint_parts, running
 from support.tiny_model import THRESHOLD, make_calibration, make_model
 
 
@@ -93,6 +94,28 @@ def test_two_cameras_one_engine(tmp_path: Path) -> None:
     assert [r.seq for r in by_camera["cam1"]] == list(range(1, 9))
     assert [r.seq for r in by_camera["cam10"]] == list(range(1, 13))
     assert sum(r.disposition == "reject" for r in by_camera["cam10"]) == 6
+
+
+def test_the_engine_keeps_to_its_cores(tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    camera = folder_camera(paint_parts(tmp_path / "parts", 8), loop=True)
+    raw = make_raw_config(tmp_path, [camera])
+    raw["engine"] |= {"cores": [core], "spinning": True}
+    with running(parse_config(raw, origin="test")) as line:
+        line.wait_for(lambda: bool(line.results), "a result")
+        inspection = Path("/proc") / str(line.station.process_ids["inspection"]) / "task"
+        found = {tuple(os.sched_getaffinity(int(task.name))) for task in inspection.iterdir()}
+        assert found == {(core,)}
+
+
+def test_a_core_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+    raw = make_raw_config(tmp_path, [folder_camera(paint_parts(tmp_path / "parts", 2))])
+    raw["engine"]["cores"] = [4095]
+    with (
+        pytest.raises(StationError, match=r"engine.cores: found \[4095\]"),
+        running(parse_config(raw, origin="test")) as line,
+    ):
+        line.finish()
 
 
 def test_bad_images_are_rejected_with_their_reason_and_the_line_goes_on(tmp_path: Path) -> None:
