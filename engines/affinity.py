@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.engine import EngineError
@@ -27,10 +29,12 @@ def check_cores(cores: Sequence[int]) -> None:
 
 
 def pin(cores: Sequence[int]) -> None:
-    """Keep this process, and all threads that it starts from now on, on these cores.
+    """Keep all threads of this process, and those that they start from now on, on these cores.
 
     Raises:
         EngineError: as `check_cores`.
     """
     check_cores(cores)
-    os.sched_setaffinity(0, cores)
+    for task in Path("/proc/self/task").iterdir():  # the call with 0 would move this thread alone
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            os.sched_setaffinity(int(task.name), cores)
