@@ -207,20 +207,14 @@ def _write(
 def _say(
     calibration: Calibration, total: Metrics, kinds: dict[str, Metrics], with_nuisances: dict[str, Metrics]
 ) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(
-        Column("kind", no_wrap=True),
-        "parts",
-        "image AUROC",
-        "pixel AUROC",
-        "AUPRO",
-        "F1",
-        "false rejects",
-        "misses",
-        "ms",
-    )
+    names = ("parts", "image", "pixel", "AUPRO", "F1", "false\nrejects", "misses", "ms")
+    columns = [Column("kind", no_wrap=True), *(Column(name, justify="right", no_wrap=True) for name in names)]
+    title = "AUROC of images and pixels"
+    table = Table(*columns, title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
     disturbed = {f"nuisances x{amount}": metrics for amount, metrics in with_nuisances.items()}
     for kind, m in [*kinds.items(), ("all", total), *disturbed.items()]:
         areas = ["-" if v is None else f"{v:.4f}" for v in (m.image_auroc, m.pixel_auroc, m.aupro)]
