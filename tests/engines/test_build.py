@@ -103,8 +103,10 @@ class TestFirstStart:
         """Open as the station does, on a machine with a GPU that computes the model in `calls`."""
         machine = make_machine(calls or model, expected_signature(load_manifest(model)))
 
-        def opened(folder: Path, *, runtime: str, precision: str, threads: int) -> TensorRtEngine:
-            assert threads == 2
+        def opened(
+            folder: Path, *, runtime: str, precision: str, threads: int, spinning: bool
+        ) -> TensorRtEngine:
+            assert (threads, spinning) == (2, False)
             return TensorRtEngine(folder, target=runtime, precision=precision, machine=machine.gpus)
 
         monkeypatch.setattr(inspection, "open_engine", opened)
