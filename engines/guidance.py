@@ -23,18 +23,18 @@ STRUCTURE_KERNELS = (3, 5, 7)
 class GuidanceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which parts of the guidance exist, and their channels; 0 leaves a prior away.
 
-    On top of the closed form neither prior adds anything that outlasts a change of seed, so the default has
-    none (docs/accuracy.md); `PRIORS` has both, as the paper does.
+    On top of the closed form neither the priors nor the gate add anything that outlasts a change of seed, so
+    the default has none (docs/accuracy.md); `PRIORS` has all, as the paper does.
     """
 
     enabled: bool = True
     hidden: Annotated[int, Meta(ge=1)] = 96
     structure_channels: Annotated[int, Meta(ge=0)] = 0
     detail_channels: Annotated[int, Meta(ge=0)] = 0
-    gate: bool = True
+    gate: bool = False
 
 
-PRIORS = GuidanceSettings(structure_channels=24, detail_channels=8)
+PRIORS = GuidanceSettings(structure_channels=24, detail_channels=8, gate=True)
 
 
 def structure_pool(high: Tensor) -> tuple[int, int]:
@@ -89,8 +89,8 @@ class DetailPrior(nn.Module):
         return cues
 
 
-class GatedResidualCorrection(nn.Module):
-    """What is added to the closed-form alignment; zero at the start, held back by a gate in 0..1."""
+class ResidualCorrection(nn.Module):
+    """What is added to the closed-form alignment; zero at the start, with a gate held back by 0..1."""
 
     def __init__(self, hidden: int, channels: int, *, gate: bool) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class Guidance(nn.Module):
             self.modulation = ConditionalModulation(prior_channels, hidden)
         if settings.detail_channels:
             self.detail = DetailPrior(channels, settings.detail_channels, hidden)
-        self.correction = GatedResidualCorrection(hidden, channels, gate=settings.gate)
+        self.correction = ResidualCorrection(hidden, channels, gate=settings.gate)
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """Standardised LR (N, C_low, h, w) and HR (N, C, h, w) features -> correction (N, C, h, w)."""

@@ -101,14 +101,11 @@ class Views(nn.Module):
 
     def __init__(self, geometry: Geometry) -> None:
         super().__init__()
-        self.channels = geometry.channels
-        self.resize = AreaResize(geometry.input_px, geometry.hr_px)
+        self.resize = AreaResize(geometry.input_px, geometry.hr_px, channels=geometry.channels)
 
     def high(self, image: Tensor) -> Tensor:
         """(H, W) or (H, W, 3) uint8 -> (1, channels, *hr_px) float32 in 0..255. Cast first, for TensorRT."""
-        x = image.float()
-        x = x[None, None] if self.channels == 1 else x.permute(2, 0, 1)[None]
-        y: Tensor = self.resize(x)
+        y: Tensor = self.resize(image.float())
         return y
 
     def low(self, high: Tensor) -> Tensor:
