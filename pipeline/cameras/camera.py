@@ -40,6 +40,21 @@ class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
     paced: bool = False
 
 
+class FoundCamera(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that a kind's `discover` has found; what config.yaml selects it by, and a note such as "in use".
+
+    `address` is an IP address, a USB path or a device file, empty if the kind has none.
+    """
+
+    kind: str
+    vendor: str
+    model: str
+    serial: str
+    user_id: str = ""
+    address: str = ""
+    note: str = ""
+
+
 class Camera(Protocol):
     """One opened, armed camera. Constructing it opens and arms it; `close()` is idempotent.
 
