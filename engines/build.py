@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 
 from engines import certificate as certificates
-from engines.certificate import NOT_VERIFIED, SCORE_LIMIT, VERIFIED, Certificate, now_utc
-from engines.compare import compared
+from engines.certificate import LIMITS, NOT_VERIFIED, VERIFIED, Certificate, now_utc
+from engines.compare import ScoreLimit, compared
 from engines.engine import EngineError, EngineOutput
 from engines.folders import whole_folder
 from engines.load import open_engine
@@ -24,11 +24,11 @@ from engines.plan import build_files, device_of, runnable
 from engines.precision import make_graph
 from engines.records import write_record
 from engines.sidecar import FILE_NAME, Sidecar
-from engines.targets import check_combination, engine_folder
+from engines.targets import BINDINGS, check_combination, engine_folder
 from engines.verification import VERIFICATION_NAME, VerificationSet, chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,7 +46,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to build.
 
     `compute_capabilities` such as "8.6" are TensorRT-RTX's; empty takes the GPU here. `workspace_mb` and
-    `timing_cache` are the builder's. `score_limit` is the largest error, as a fraction of the threshold.
+    `timing_cache` are the builder's. `score_limit` is the largest error as a share of the threshold, None for
+    the precision's own (`engines.certificate.LIMITS`).
     """
 
     model_dir: Path
@@ -57,18 +58,26 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     workspace_mb: int | None = None
     timing_cache: Path | None = None
     batch: int = 1
-    score_limit: float = SCORE_LIMIT
+    score_limit: float | None = None
+
+    @property
+    def limit(self) -> ScoreLimit:
+        """The score error that the engine may have."""
+        usual = LIMITS[self.precision]
+        return usual if self.score_limit is None else msgspec.structs.replace(usual, share=self.score_limit)
 
 
 class CalibrationParts(NamedTuple):
     """Images that an engine is built and certified on, each raw.
 
-    `defective` are the good ones with synthetic defects. `real` tells images of parts from drawn patterns;
-    `source` says what they are.
+    `defective` are the good ones with synthetic defects. `ranges` are others, good and with defects in turn,
+    from which INT8 takes its ranges. `real` tells images of parts from drawn patterns; `source` says what
+    they are.
     """
 
     good: list[NDArray[np.uint8]]
     defective: list[NDArray[np.uint8]]
+    ranges: Sequence[NDArray[np.uint8]]
     source: str
     real: bool
 
@@ -149,16 +158,16 @@ def _build(  # noqa: PLR0917 - told apart by type
 ) -> Built:
     graph = make_graph(
         onnx,
-        request.precision,
+        request.precision if request.target in BINDINGS else "fp32",  # NNCF quantises OpenVINO's own model
         parts.images,
-        parts.good,
+        parts.ranges,
         threshold=judging.threshold,
-        score_limit=request.score_limit,
+        score_limit=request.limit.share,
         threads=request.threads,
         where=request.model_dir,
         progress=progress,
     )
-    sidecar = build_files(request, manifest, graph, folder, progress)
+    sidecar = build_files(request, manifest, graph, parts.ranges, folder, progress)
     write_record(sidecar, folder / FILE_NAME)
     certificate = _certify(request, parts, judging, progress, manifest, graph, sidecar, folder)
     write_record(certificate, folder / certificates.FILE_NAME)
@@ -203,7 +212,7 @@ def _certify(  # noqa: PLR0917 - told apart by type
         proven = graph.proof
     pairs = [(judging.judge(a), judging.judge(b)) for a, b in zip(found, expected, strict=True)]
     comparison = compared(pairs, threshold=judging.threshold)
-    failure = comparison.failure(score_limit=request.score_limit)
+    failure = comparison.failure(request.limit)
     if failure is not None:
         stage = graph.lost_stage(images[:4], request.threads)
         raise EngineError(
@@ -217,7 +226,7 @@ def _certify(  # noqa: PLR0917 - told apart by type
         reference=f"{REFERENCE} fp32",
         parts=parts.source,
         comparison=comparison,
-        score_limit=request.score_limit,
+        limit=request.limit,
         roi_sha256=judging.roi_sha256,
         created_utc=now_utc(),
     )

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from engines.compare import Comparison
+from engines.compare import Comparison, ScoreLimit
 from engines.engine import EngineError, EngineInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = "hlgfa.certificate/1.1"
+SCHEMA = "hlgfa.certificate/1.2"
 FILE_NAME = "certificate.json"
-SCORE_LIMIT = 0.01
-"""Largest score error, as a fraction of the threshold."""
+LIMITS = {"fp32": ScoreLimit(0.01), "fp16": ScoreLimit(0.01), "int8": ScoreLimit(0.1, "score")}
+"""Score error that an engine of a precision may have by default; why INT8 more: docs/decisions/0022."""
 VERIFIED: Literal["verified"] = "verified"
 NOT_VERIFIED: Literal["not verified on this machine"] = "not verified on this machine"
 
@@ -36,7 +36,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reference: str
     parts: str
     comparison: Comparison
-    score_limit: float
+    limit: ScoreLimit
     roi_sha256: str | None
     created_utc: str
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -22,9 +22,22 @@ digits, so which side they put that part on says nothing of either.
 """
 
 
+class ScoreLimit(msgspec.Struct, frozen=True):
+    """Largest score error allowed: a share of the threshold, or of the score where that is larger."""
+
+    share: float
+    of: Literal["threshold", "score"] = "threshold"
+
+    def __str__(self) -> str:
+        larger = " or of the score where that is larger" if self.of == "score" else ""
+        return f"{self.share:.1%} of the threshold{larger}"
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """Errors of an engine against the reference, in raw units of the score, under the region of interest.
 
+    `relative_error_max` is the largest score error as a share of the threshold, or of the reference's score
+    where that is larger.
     `verdict_flips` counts images on different sides of the threshold, `undecided` those of them that do not
     count because the reference's score is within `ROUNDING` of it, `non_finite` images whose map or score the
     engine under test could not make finite.
@@ -34,22 +47,28 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float
     score_error_max: float
     score_error_mean: float
+    relative_error_max: float
     map_error_max: float
     map_error_mean: float
     verdict_flips: int
     undecided: int
     non_finite: int
 
-    def failure(self, *, score_limit: float) -> str | None:
-        """Why the engine must not be used, None if it may; `score_limit` is a fraction of the threshold."""
+    def share(self, limit: ScoreLimit) -> float:
+        """The largest score error, in what the limit is a share of."""
+        return self.relative_error_max if limit.of == "score" else self.score_error_max / abs(self.threshold)
+
+    def failure(self, limit: ScoreLimit) -> str | None:
+        """Why the engine must not be used, None if it may."""
         if self.non_finite:
             return f"found {self.non_finite} of {self.images} images with a map or score that is not finite"
         if self.verdict_flips:
             return f"found {self.verdict_flips} of {self.images} verdicts changed, expected none"
-        if not self.score_error_max <= score_limit * abs(self.threshold):
+        found = self.share(limit)
+        if not found <= limit.share:
             return (
-                f"found a score error of {self.score_error_max:.3g}, expected at most "
-                f"{score_limit:.1%} of the threshold {self.threshold:.3g}"
+                f"found a score error of {found:.2%} ({self.score_error_max:.3g} at most, threshold "
+                f"{self.threshold:.3g}), expected at most {limit}"
             )
         return None
 
@@ -91,12 +110,14 @@ def compared(pairs: Sequence[tuple[EngineOutput, EngineOutput]], *, threshold: f
     changed = (scores[:, 0] < threshold) != (scores[:, 1] < threshold)
     undecided = changed & (np.abs(scores[:, 1] - threshold) <= ROUNDING * abs(threshold))
     errors = np.abs(scores[:, 0] - scores[:, 1])
+    shares = errors / np.maximum(np.abs(scores[:, 1]), abs(threshold))
     none = float("nan")
     return Comparison(
         images=len(pairs),
         threshold=threshold,
         score_error_max=float(errors.max(initial=0.0)) if finite else none,
         score_error_mean=float(errors.mean()) if finite else none,
+        relative_error_max=float(shares.max(initial=0.0)) if finite else none,
         map_error_max=max((float(m.max()) for m in maps), default=none),
         map_error_mean=float(np.mean([m.mean() for m in maps])) if finite else none,
         verdict_flips=int((changed & ~undecided).sum()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engines.engine import EngineError
 from engines.targets import BINDINGS, Precision, Runtime, check_combination
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from engines.engine import Engine
 
 _CPU_ENGINES = {
-    ("onnxruntime", "fp32"): ("engines.onnxruntime_engine", "OnnxRuntimeEngine"),
-    ("openvino", "fp32"): ("engines.openvino_engine", "OpenVinoEngine"),
+    "onnxruntime": ("engines.onnxruntime_engine", "OnnxRuntimeEngine"),
+    "openvino": ("engines.openvino_engine", "OpenVinoEngine"),
 }
 
 
@@ -51,13 +51,16 @@ def open_engine(
         from engines.tensorrt_engine import TensorRtEngine
 
         return TensorRtEngine(model_dir, target=runtime, precision=precision, folder=folder)
-    module, name = _CPU_ENGINES[runtime, precision]
+    module, name = _CPU_ENGINES[runtime]
     try:
         engine_type = getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise EngineError(
             f"engine.runtime: {runtime!r} is not installed ({error}). Run: pip install {runtime}"
         ) from error
-    options = {"spinning": spinning} if runtime == "onnxruntime" else {}
-    engine: Engine = engine_type(model_dir, threads=threads, **options)
+    options: dict[str, dict[str, Any]] = {
+        "onnxruntime": {"spinning": spinning},
+        "openvino": {"precision": precision, "folder": folder},
+    }
+    engine: Engine = engine_type(model_dir, threads=threads, **options[runtime])
     return engine

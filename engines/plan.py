@@ -15,31 +15,39 @@ from engines.tensorrt_engine import PLAN_NAME
 from engines.tensors import INPUT, check_signature, expected_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from engines.build import BuildRequest
     from engines.gpu import Gpu
     from engines.manifest import Manifest
     from engines.precision import Graph
+    from engines.sidecar import EngineFile
 
 DEFAULT_CAPABILITY = "8.6"
 """What TensorRT-RTX builds for where there is no GPU and none is named; the command says so."""
 
 
-def build_files(
+def build_files(  # noqa: PLR0917 - told apart by type
     request: BuildRequest,
     manifest: Manifest,
     graph: Graph,
+    ranges: Sequence[NDArray[np.uint8]],
     folder: Path,
     progress: Callable[[str, int, int], None],
 ) -> Sidecar:
     """Write the engine's files into `folder`; a CPU's fp32 engine has none, it runs model.onnx.
 
+    `ranges` are the images that INT8 takes its ranges from.
+
     Raises:
         EngineError: an option is not of this target, or its library is missing or refuses.
     """
     gpu = find_gpu()
+    quantised = graph.quantised
     if request.target in BINDINGS:
         plan, capabilities = _plan(request, graph, folder, gpu, progress)
         found = {tensor.name: (tensor.dtype, tensor.shape) for tensor in plan.tensors}
@@ -48,6 +56,8 @@ def build_files(
     else:
         _refuse_gpu_options(request)
         plan, capabilities, files = _cpu(request, manifest, graph), [], []
+        if request.precision == "int8":
+            quantised, files = _openvino_int8(request, manifest, graph, ranges, folder, progress)
     return Sidecar(
         model_id=manifest.model_id,
         model_sha256=manifest.model_sha256,
@@ -62,7 +72,7 @@ def build_files(
         layers=plan.layers,
         flags=plan.flags,
         islands=graph.islands,
-        quantised=graph.quantised,
+        quantised=quantised,
         created_utc=now_utc(),
     )
 
@@ -135,6 +145,27 @@ def _cpu(request: BuildRequest, manifest: Manifest, graph: Graph) -> Plan:
         for name, (dtype, shape) in expected_signature(manifest).items()
     ]
     return Plan(version, graph.nodes, tensors, {})
+
+
+def _openvino_int8(  # noqa: PLR0917 - told apart by type
+    request: BuildRequest,
+    manifest: Manifest,
+    graph: Graph,
+    ranges: Sequence[NDArray[np.uint8]],
+    folder: Path,
+    progress: Callable[[str, int, int], None],
+) -> tuple[list[str], list[EngineFile]]:
+    """Write OpenVINO's two files; the convolutions in INT8, and what the files are."""
+    import openvino as ov
+
+    from engines.openvino_engine import BIN_NAME, XML_NAME
+    from engines.openvino_int8 import quantise
+
+    made = quantise(
+        graph.onnx, ranges, hr_height_px=manifest.hr_height_px, threads=request.threads, progress=progress
+    )
+    ov.save_model(made.model, folder / XML_NAME, compress_to_fp16=False)
+    return made.quantised, [file_record(folder / name) for name in (XML_NAME, BIN_NAME)]
 
 
 def _refuse_gpu_options(request: BuildRequest) -> None:

@@ -14,7 +14,7 @@ Precision = Literal["fp32", "fp16", "int8"]
 
 PRECISIONS: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("fp32",),  # has hardly any FP16 operator for a CPU, and loses to OpenVINO in INT8
-    "openvino": ("fp32",),
+    "openvino": ("fp32", "int8"),
     "tensorrt": ("fp32", "fp16", "int8"),
     "tensorrt-rtx": ("fp32", "fp16", "int8"),
 }

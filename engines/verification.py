@@ -96,7 +96,7 @@ def verify_at_start(
         for image, anomaly_map, score in zip(*found, strict=True)
     ]
     comparison = compared(pairs, threshold=threshold)
-    failure = comparison.failure(score_limit=certificate.score_limit)
+    failure = comparison.failure(certificate.limit)
     if failure is not None:
         raise EngineError(
             f"engine {info.model_id} for {info.runtime} {info.precision} on {info.device}: {failure}. "

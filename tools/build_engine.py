@@ -40,8 +40,13 @@ def build_engine(  # noqa: PLR0917 - options of a command
     batch: Annotated[int, typer.Option(min=1, help="Images an inference; the network takes 1.")] = 1,
     images: Annotated[Path | None, typer.Option(help=_IMAGES_HELP)] = None,
     score_limit: Annotated[
-        float, typer.Option(min=1e-6, max=1.0, help="Largest score error, as a share of the threshold.")
-    ] = 0.01,
+        float | None,
+        typer.Option(
+            min=1e-6,
+            max=1.0,
+            help="Largest score error, as a share of the threshold. Default: 0.01, int8 0.1.",
+        ),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
     """Build the engine of a model for a target, with its sidecar and its equivalence certificate."""
@@ -65,7 +70,7 @@ def build_engine(  # noqa: PLR0917 - options of a command
         score_limit=score_limit,
     )
     begin_s = time.monotonic()
-    parts = build_parts(model, images)
+    parts = build_parts(model, images, precision)
     check_request(request, parts)
     judging = judging_of(model)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -110,12 +115,13 @@ def _say(request: BuildRequest, built: Built, took_s: float, *, defaulted: bool)
     from engines.certificate import VERIFIED
 
     sidecar, certificate, found = built.sidecar, built.certificate, built.certificate.comparison
-    for_what = f" for compute capability {', '.join(sidecar.compute_capabilities)}" if sidecar.files else ""
+    capabilities = ", ".join(sidecar.compute_capabilities)
+    for_what = f" for compute capability {capabilities}" if capabilities else ""
     print(
         f"{built.folder}: {sidecar.target} {sidecar.runtime_version} {sidecar.precision}{for_what}, "
         f"{took_s:.0f} s"
     )
-    if sidecar.files and sidecar.gpu is None and defaulted:
+    if capabilities and sidecar.gpu is None and defaulted:
         print("  there is no GPU here and --compute-capability was not given: name the station's own")
     print(f"  layers: {sidecar.layers} of {built.graph_nodes} nodes")
     for file in sidecar.files:
@@ -124,12 +130,13 @@ def _say(request: BuildRequest, built: Built, took_s: float, *, defaulted: bool)
         what = island.nodes[0] if len(island.nodes) == 1 else f"{len(island.nodes)} nodes"
         print(f"  FP32 island {island.group}, {what}: {island.why}")
     if sidecar.quantised:
-        print(f"  INT8: {len(sidecar.quantised)} convolutions of the backbone")
+        print(f"  INT8: {len(sidecar.quantised)} convolutions")
     print(
         f"  certificate: {certificate.status}; {certificate.proven}\n"
         f"  equal to {certificate.reference} on {found.images} images ({certificate.parts}): score error max "
-        f"{found.score_error_max:.2g} (threshold {found.threshold:.3g}), map error max "
-        f"{found.map_error_max:.2g}, verdicts changed {found.verdict_flips}"
+        f"{found.score_error_max:.2g}, mean {found.score_error_mean:.2g} (threshold {found.threshold:.3g}), "
+        f"map error max {found.map_error_max:.2g}, verdicts changed {found.verdict_flips}\n"
+        f"  score error {found.share(certificate.limit):.2%}, allowed {certificate.limit}"
     )
     if certificate.status != VERIFIED:
         print("  the station verifies it at its first start on the target, before it is ready")

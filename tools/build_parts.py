@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.calibrated import load_calibrated
 from calibration.dataset import ImageFiles, good_parts
@@ -16,15 +18,16 @@ from engines.manifest import load_manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from engines.manifest import Manifest
 
 MOST = 32
-"""Good parts that are taken, evenly over the files; each is compared as it is and with a defect."""
+"""Good parts that are taken, evenly over the files; each is compared as it is and with a defect.
+
+For INT8 as many others, between them, give the ranges: what an engine is proven on must not have made it.
+"""
 
 
-def build_parts(model: Path, folder: Path | None) -> CalibrationParts:
+def build_parts(model: Path, folder: Path | None, precision: str) -> CalibrationParts:
     """Good parts of a folder, or drawn patterns without one; each also with a synthetic defect.
 
     Raises:
@@ -32,16 +35,19 @@ def build_parts(model: Path, folder: Path | None) -> CalibrationParts:
         CalibrationError: the folder has no images, or one of them cannot be used.
     """
     manifest = load_manifest(model)
+    ranges: Sequence[NDArray[np.uint8]] = ()
     if folder is None:
         good = _patterns(manifest)
         source = f"{len(good)} drawn patterns, each also with a synthetic defect"
     else:
         files = ImageFiles.for_model(good_parts(folder), manifest)
-        picked = sorted({round(i) for i in np.linspace(0, len(files) - 1, min(MOST, len(files)))})
-        good = [files[index] for index in picked]
+        step = 2 if precision == "int8" else 1
+        picked = sorted({round(i) for i in np.linspace(0, len(files) - 1, min(step * MOST, len(files)))})
+        good = [files[index] for index in picked[::step]]
+        ranges = _WithDefects(files, picked[1::2] or picked) if precision == "int8" else ()
         source = f"{len(good)} good parts, each also with a synthetic defect"
     defective = [with_defect(image, seed) for seed, image in enumerate(good)]
-    return CalibrationParts(good, defective, source, real=folder is not None)
+    return CalibrationParts(good, defective, ranges, source, real=folder is not None)
 
 
 def judging_of(model: Path) -> Judging:
@@ -63,6 +69,27 @@ def judging_of(model: Path) -> Judging:
         lambda output: inspected_output(output, found.inspected),
         None if found.area is None else found.area.sha256,
     )
+
+
+class _WithDefects(Sequence[NDArray[np.uint8]]):
+    """Parts and, after each, the same with a synthetic defect; read when asked for: they may be large."""
+
+    def __init__(self, files: ImageFiles, picked: list[int]) -> None:
+        self._files, self._picked = files, picked
+
+    def __len__(self) -> int:
+        return 2 * len(self._picked)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[NDArray[np.uint8]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[np.uint8] | list[NDArray[np.uint8]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        part, defective = divmod(range(len(self))[index], 2)
+        image = self._files[self._picked[part]]
+        return with_defect(image, MOST + part) if defective else image
 
 
 def _patterns(manifest: Manifest, count: int = 8) -> list[NDArray[np.uint8]]:

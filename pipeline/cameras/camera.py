@@ -41,8 +41,9 @@ class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that a kind's `discover` has found; what config.yaml selects it by, and a note such as "in use".
+    """A device that a kind's `discover` has found: what config.yaml selects it by.
 
+    `note` is for people, such as "in use by another program".
     `address` is an IP address, a USB path or a device file, empty if the kind has none.
     """
 

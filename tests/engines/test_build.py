@@ -35,7 +35,7 @@ def quiet(phase: str, done: int, of: int) -> None:
 
 def parts(shape: tuple[int, int]) -> CalibrationParts:
     good = [np.random.default_rng(seed).integers(2, 256, shape, np.uint8) for seed in range(2)]
-    return CalibrationParts(good, [255 - image for image in good], "2 test parts", real=True)
+    return CalibrationParts(good, [255 - image for image in good], good, "2 test parts", real=True)
 
 
 def judging(threshold: float) -> Judging:

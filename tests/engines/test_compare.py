@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engines.compare import Comparison, compare
+from engines.compare import Comparison, ScoreLimit, compare
 from engines.engine import EngineInfo, EngineOutput
 from engines.load import open_engine
 from support.tiny_model import make_model
@@ -42,7 +42,7 @@ def found(bent: Bent, *levels: int) -> Comparison:
 def test_equal_engines_have_no_error() -> None:
     comparison = found(Bent(), 128, 200)
     assert (comparison.images, comparison.score_error_max, comparison.map_error_max) == (2, 0.0, 0.0)
-    assert comparison.failure(score_limit=0.01) is None
+    assert comparison.failure(ScoreLimit(0.01)) is None
 
 
 def test_errors_are_in_raw_units() -> None:
@@ -50,8 +50,22 @@ def test_errors_are_in_raw_units() -> None:
     assert (comparison.score_error_max, comparison.score_error_mean) == (0.25, 0.25)
     assert (comparison.map_error_max, comparison.map_error_mean) == (0.25, 0.25)
     assert comparison.verdict_flips == 0
-    assert comparison.failure(score_limit=0.01) is None
-    assert "found a score error of 0.25, expected at most 0.4%" in str(comparison.failure(score_limit=0.004))
+    assert comparison.failure(ScoreLimit(0.01)) is None
+    assert "found a score error of 0.50% (0.25 at most, threshold 50), expected at most 0.4%" in str(
+        comparison.failure(ScoreLimit(0.004))
+    )
+
+
+def test_an_error_may_be_a_share_of_a_score_above_the_threshold() -> None:
+    comparison = found(Bent(offset=2.0), 128 + 100, 128)
+    assert comparison.score_error_max == 2.0
+    assert comparison.share(ScoreLimit(0.03)) == pytest.approx(2.0 / 50)
+    # Of the part that scores 100 it is 2 %, of the one that scores 0 it is 4 % of the threshold.
+    assert comparison.share(ScoreLimit(0.03, "score")) == pytest.approx(2.0 / 50)
+    above = found(Bent(offset=2.0), 128 + 100)
+    assert above.share(ScoreLimit(0.03, "score")) == pytest.approx(2.0 / 100)
+    assert above.failure(ScoreLimit(0.03, "score")) is None
+    assert above.failure(ScoreLimit(0.03)) is not None
 
 
 def test_a_changed_verdict_fails_however_small_the_error() -> None:
@@ -60,21 +74,21 @@ def test_a_changed_verdict_fails_however_small_the_error() -> None:
         Bent(offset=-0.02).infer, Bent(offset=0.01).infer, images(128 + 50, 128), threshold=50.0
     )
     assert comparison.verdict_flips == 1
-    assert "1 of 2 verdicts changed" in str(comparison.failure(score_limit=0.01))
+    assert "1 of 2 verdicts changed" in str(comparison.failure(ScoreLimit(0.01)))
 
 
 def test_a_verdict_at_the_threshold_itself_is_nobodys() -> None:
     """The threshold may be a part's own score: which side that part falls on is the last digit's chance."""
     comparison = found(Bent(offset=-0.004), 128 + 50, 128)
     assert (comparison.verdict_flips, comparison.undecided) == (0, 1)
-    assert comparison.failure(score_limit=0.01) is None
+    assert comparison.failure(ScoreLimit(0.01)) is None
 
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf])
 def test_what_is_not_finite_fails(factor: float) -> None:
     comparison = found(Bent(factor=factor), 130, 131)
     assert comparison.non_finite == 2
-    assert "2 of 2 images" in str(comparison.failure(score_limit=0.01))
+    assert "2 of 2 images" in str(comparison.failure(ScoreLimit(0.01)))
 
 
 def test_nothing_to_compare_is_an_error() -> None:
@@ -90,4 +104,4 @@ def test_the_two_cpu_runtimes_agree(tmp_path_factory: pytest.TempPathFactory) ->
         open_engine(model, runtime="onnxruntime", threads=1) as reference,
     ):
         comparison = compare(engine.infer, reference.infer, pictures, threshold=50.0)
-    assert comparison.failure(score_limit=1e-6) is None
+    assert comparison.failure(ScoreLimit(1e-6)) is None

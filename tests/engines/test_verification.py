@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines.certificate import FILE_NAME, NOT_VERIFIED, VERIFIED, Certificate, load_certificate
-from engines.compare import compared
+from engines.compare import ScoreLimit, compared
 from engines.engine import Engine, EngineError, EngineOutput
 from engines.load import open_engine
 from engines.records import write_record
@@ -44,7 +44,7 @@ def folder(engine: Engine, tmp_path: Path) -> Path:
         reference="onnxruntime fp32",
         parts="3 images",
         comparison=compared([(outputs[0], outputs[0])], threshold=THRESHOLD),
-        score_limit=0.01,
+        limit=ScoreLimit(0.01),
         roi_sha256=None,
         created_utc="2026-01-01T00:00:00+00:00",
     )

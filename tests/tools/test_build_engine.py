@@ -28,6 +28,7 @@ from engines.sidecar import load_sidecar
 from engines.targets import BINDINGS
 from engines.tensorrt_build import PlanRequest, build_plan
 from engines.verification import VerificationSet
+from support.commands import build_engine, refused
 from support.networks import write_network
 from support.parts import good_part, write_parts
 from support.tiny_model import make_model, replace_onnx
@@ -36,23 +37,6 @@ DEMO = Path(__file__).parents[2] / "models" / "demo"
 needs_rtx = pytest.mark.skipif(
     sys.platform != "linux", reason="TensorRT-RTX is installed by `make test` on x86-64 Linux only"
 )
-
-
-def build_engine(
-    *arguments: object, preexec_fn: Callable[[], None] | None = None
-) -> subprocess.CompletedProcess[str]:
-    script = "from tools.build_engine import main; main()"
-    command = [sys.executable, "-c", script, *(str(argument) for argument in arguments), "--threads", "1"]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=280, preexec_fn=preexec_fn
-    )
-
-
-def refused(done: subprocess.CompletedProcess[str], words: str) -> None:
-    """One line, exit code 2."""
-    assert done.returncode == 2, done.stderr
-    assert words in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 def read(folder: Path, name: str) -> dict[str, object]:
