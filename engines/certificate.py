@@ -9,6 +9,7 @@ import msgspec
 
 from engines.compare import Comparison
 from engines.engine import EngineError, EngineInfo
+from engines.records import read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,17 +57,8 @@ def load_certificate(folder: Path) -> Certificate:
     Raises:
         EngineError: there is none, or it cannot be read.
     """
-    path = folder / FILE_NAME
-    do = "Build the engine again: build_engine"
-    try:
-        certificate = msgspec.json.decode(path.read_bytes(), type=Certificate)
-    except FileNotFoundError as error:
-        raise EngineError(f"{path}: not found; an engine runs only with its certificate. {do}") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise EngineError(f"{path}: cannot be read ({error}). {do}") from error
-    if certificate.schema != SCHEMA:
-        raise EngineError(f"{path}: found schema {certificate.schema!r}, expected {SCHEMA!r}. {do}")
-    return certificate
+    missing, do = "an engine runs only with its certificate", "Build the engine again: build_engine"
+    return read_record(folder / FILE_NAME, Certificate, SCHEMA, EngineError, missing=missing, do=do)
 
 
 def now_utc() -> str:
