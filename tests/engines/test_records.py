@@ -9,6 +9,7 @@ import pytest
 from engines.records import read_record, write_record
 
 SCHEMA = "hlgfa.weight/1.0"
+NO_UTF_8 = "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
 NOT_READ = "cannot be read ({}). Weigh again."
 
 
@@ -36,6 +37,7 @@ def test_a_record_is_read_back(tmp_path: Path) -> None:
     [
         (None, "not found; nothing was weighed. Weigh again."),
         (b"", NOT_READ.format("Input data was truncated")),
+        (b'{"grams": 1, "schema": "\xff"}', NOT_READ.format(NO_UTF_8)),
         (b'{"grams": "heavy"}', NOT_READ.format("Expected `int`, got `str` - at `$.grams`")),
         (
             b'{"grams": 1, "schema": "hlgfa.weight/9.0"}',
