@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from engines import certificate as certificates
-from engines.certificate import NOT_VERIFIED, SCORE_LIMIT, VERIFIED, Certificate, now_utc
+from engines.certificate import NOT_VERIFIED, SCORE_LIMIT, VERIFIED, Certificate
 from engines.compare import compared
 from engines.engine import EngineError, EngineOutput
 from engines.folders import whole_folder
@@ -22,7 +22,7 @@ from engines.load import open_engine
 from engines.manifest import load_model
 from engines.plan import build_files, device_of, runnable
 from engines.precision import make_graph
-from engines.records import write_record
+from engines.records import now_utc, write_record
 from engines.sidecar import FILE_NAME, Sidecar
 from engines.targets import check_combination, engine_folder
 from engines.verification import VERIFICATION_NAME, VerificationSet, chosen

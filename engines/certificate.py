@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -59,8 +58,3 @@ def load_certificate(folder: Path) -> Certificate:
     """
     missing, do = "an engine runs only with its certificate", "Build the engine again: build_engine"
     return read_record(folder / FILE_NAME, Certificate, SCHEMA, EngineError, missing=missing, do=do)
-
-
-def now_utc() -> str:
-    """The time that records carry."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

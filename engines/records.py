@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -67,6 +68,11 @@ def read_file(path: Path, error: type[Exception], *, missing: str, do: str) -> b
         raise error(f"{path}: not found; {missing}. {do}") from fault
     except OSError as fault:
         raise error(f"{path}: cannot be read ({fault}). {do}") from fault
+
+
+def now_utc() -> str:
+    """The time that records carry, to the second."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def file_sha256(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import json
 import os
@@ -80,11 +79,12 @@ def check_ready(model: Path, outputs: list[Path]) -> None:
 def measure(model: Path, *, threads: int, rounds: int, runs: int) -> PeersRun:
     """Export the peers, time everything, put the machine beside it."""
     from engines.manifest import ONNX_NAME, load_manifest
+    from engines.records import now_utc
     from tools.machine import processor
     from tools.peers.record import OURS, PeersRun
     from tools.peers.rounds import Subject, time_all
 
-    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    started = now_utc()
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         with _progress("exporting anomalib's models", 3) as told:
