@@ -26,8 +26,13 @@ _Record = TypeVar("_Record", bound=HasSchema)
 def write_record(record: msgspec.Struct, path: Path) -> None:
     """Write a record as indented JSON; a reader never sees half of it."""
     part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    part.write_bytes(indented_json(record))
     part.replace(path)
+
+
+def indented_json(content: object) -> bytes:
+    """Records and anything made of them as JSON for people, too; ends with a new line."""
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
 def read_record(

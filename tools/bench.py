@@ -38,6 +38,7 @@ def bench(  # noqa: PLR0917 - options of a command
     from tools.benchmark.view import show
     from tools.benchmark.worker import Worker
     from tools.machine import description
+    from tools.report import write_report
 
     manifest, onnx = load_model(model)
     counted = multiply_adds(onnx)
@@ -70,7 +71,7 @@ def bench(  # noqa: PLR0917 - options of a command
             "engines": found,
             "not_run": refused,
         }
-        _write(json, report)
+        write_report(report, json)
 
 
 def _fp32(runtime: str) -> Target:
@@ -142,10 +143,3 @@ def _figures(
         )
         for target, worker in workers.items()
     ]
-
-
-def _write(path: Path, report: Mapping[str, object]) -> None:
-    import msgspec
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
