@@ -36,7 +36,7 @@ def bench(  # noqa: PLR0917 - options of a command
     from engines.multiply_adds import multiply_adds
     from tools.benchmark.peak import write_peak_model
     from tools.benchmark.view import show
-    from tools.benchmark.worker import Worker
+    from tools.benchmark.worker import Target, Worker
     from tools.machine import description
     from tools.report import write_report
 
@@ -56,7 +56,7 @@ def bench(  # noqa: PLR0917 - options of a command
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_peak_model(folder)
         peaks = {
-            name: stack.enter_context(Worker(folder, _fp32(name), threads=threads))
+            name: stack.enter_context(Worker(folder, Target(name), threads=threads))
             for name in _with_peak(workers)
         }
         turns = _measure(workers, peaks, rounds=rounds, frames=frames)
@@ -72,12 +72,6 @@ def bench(  # noqa: PLR0917 - options of a command
             "not_run": refused,
         }
         write_report(report, json)
-
-
-def _fp32(runtime: str) -> Target:
-    from tools.benchmark.worker import Target
-
-    return Target(runtime)
 
 
 def _targets(text: str | None, model: Path) -> list[Target]:

@@ -118,6 +118,7 @@ def exported(
         EngineError: it failed.
     """
     from engines.engine import EngineError
+    from tools.peers.rounds import last_line
 
     command = [sys.executable, "-m", "tools.peers.anomalib_export", str(folder), str(threads)]
     lines = []
@@ -128,9 +129,8 @@ def exported(
                 lines.append(json.loads(line))
                 told(len(lines) - 1)
         if process.returncode != 0:
-            stderr.seek(0)
-            last = (stderr.read().strip().splitlines() or ["no message"])[-1]
-            raise EngineError(f"anomalib's models: the export ended with {process.returncode}: {last}")
+            why = last_line(stderr)
+            raise EngineError(f"anomalib's models: the export ended with {process.returncode}: {why}")
     return lines[0], lines[1:]
 
 
