@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from calibration.record import CalibrationError
-from engines.records import write_record
+from engines.records import read_record, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,12 +66,8 @@ def load_parts(path: Path, *, model_sha256: str) -> Parts:
         CalibrationError: there is none, it cannot be read, or it was made for another model.
     """
     do = f"Train the model again, or copy the whole folder {path.parent}."
-    try:
-        parts = msgspec.json.decode(path.read_bytes(), type=Parts)
-    except FileNotFoundError as error:
-        raise CalibrationError(f"{path}: not found; it says which parts training saw. {do}") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise CalibrationError(f"{path}: cannot be read ({error}). {do}") from error
+    missing = "it says which parts training saw"
+    parts = read_record(path, Parts, None, CalibrationError, missing=missing, do=do)
     if parts.schema != SCHEMA or parts.model_sha256 != model_sha256:
         raise CalibrationError(
             f"{path}: found {parts.schema} of model {parts.model_sha256[:12]}, expected {SCHEMA} of "

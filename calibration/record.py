@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
-from engines.records import write_record
+from engines.records import read_record, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,14 +71,8 @@ def load_calibration(path: Path, *, model_sha256: str, roi_sha256: str | None = 
             region of interest (None: none).
     """
     do = f"Run: hlgfa calibrate --model {path.parent}"
-    try:
-        calibration = msgspec.json.decode(path.read_bytes(), type=Calibration)
-    except FileNotFoundError as error:
-        raise CalibrationError(f"{path}: not found; a model runs only with its calibration. {do}") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise CalibrationError(f"{path}: cannot be read ({error}). {do}") from error
-    if calibration.schema != SCHEMA:
-        raise CalibrationError(f"{path}: found schema {calibration.schema!r}, expected {SCHEMA!r}. {do}")
+    missing = "a model runs only with its calibration"
+    calibration = read_record(path, Calibration, SCHEMA, CalibrationError, missing=missing, do=do)
     if calibration.model_sha256 != model_sha256:
         raise CalibrationError(
             f"{path}: found a calibration of model {calibration.model_sha256[:12]}, expected one of "

@@ -12,13 +12,13 @@ Rules:
 
 from __future__ import annotations
 
-import datetime
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from calibration.record import Calibration, CalibrationError, Histogram
+from engines.records import now_utc
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,7 +118,6 @@ def calibrate(
     model_sha256: str,
     roi_sha256: str | None = None,
     nuisances: bool = False,
-    created: datetime.datetime | None = None,
 ) -> Calibration:
     """The calibration record of one model.
 
@@ -136,7 +135,6 @@ def calibrate(
             "parts do not look like those of training. Check the folder, or train again."
         )
     counts, edges = np.histogram(scores, bins=_BINS)
-    created = created or datetime.datetime.now(datetime.timezone.utc)
     return Calibration(
         model_sha256=model_sha256,
         threshold=threshold.value,
@@ -149,7 +147,7 @@ def calibrate(
         heatmap_scale=HEATMAP_AT_THRESHOLD / threshold.value,
         heatmap_offset=0.0,
         histogram=Histogram(edges=edges.tolist(), counts=counts.tolist()),
-        created_utc=created.isoformat(timespec="seconds"),
+        created_utc=now_utc(),
         warning=threshold.warning,
         roi_sha256=roi_sha256,
         nuisances=nuisances,

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from engines import certificate as certificates
-from engines.certificate import LIMITS, NOT_VERIFIED, VERIFIED, Certificate, now_utc
+from engines.certificate import LIMITS, NOT_VERIFIED, VERIFIED, Certificate
 from engines.compare import ScoreLimit, compared
 from engines.engine import EngineError, EngineOutput
 from engines.folders import whole_folder
@@ -22,7 +22,7 @@ from engines.load import open_engine
 from engines.manifest import load_model
 from engines.plan import build_files, device_of, runnable
 from engines.precision import make_graph
-from engines.records import write_record
+from engines.records import now_utc, write_record
 from engines.sidecar import FILE_NAME, Sidecar
 from engines.targets import BINDINGS, check_combination, engine_folder
 from engines.verification import VERIFICATION_NAME, VerificationSet, chosen
@@ -214,7 +214,11 @@ def _certify(  # noqa: PLR0917 - told apart by type
     comparison = compared(pairs, threshold=judging.threshold)
     failure = comparison.failure(request.limit)
     if failure is not None:
-        stage = graph.lost_stage(images[:4], request.threads)
+        stage = (
+            graph.lost_stage(images[:4], request.threads)
+            if request.precision == graph.precision
+            else "Eight bits are too few for this part. Use --precision fp32."  # quantised behind the graph
+        )
         raise EngineError(
             f"engine {manifest.model_id} for {request.target} {request.precision}: {failure}. {stage} "
             "Nothing was kept."

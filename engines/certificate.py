@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from engines.compare import Comparison, ScoreLimit
 from engines.engine import EngineError, EngineInfo
+from engines.records import read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,19 +56,5 @@ def load_certificate(folder: Path) -> Certificate:
     Raises:
         EngineError: there is none, or it cannot be read.
     """
-    path = folder / FILE_NAME
-    do = "Build the engine again: build_engine"
-    try:
-        certificate = msgspec.json.decode(path.read_bytes(), type=Certificate)
-    except FileNotFoundError as error:
-        raise EngineError(f"{path}: not found; an engine runs only with its certificate. {do}") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise EngineError(f"{path}: cannot be read ({error}). {do}") from error
-    if certificate.schema != SCHEMA:
-        raise EngineError(f"{path}: found schema {certificate.schema!r}, expected {SCHEMA!r}. {do}")
-    return certificate
-
-
-def now_utc() -> str:
-    """The time that records carry."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    missing, do = "an engine runs only with its certificate", "Build the engine again: build_engine"
+    return read_record(folder / FILE_NAME, Certificate, SCHEMA, EngineError, missing=missing, do=do)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from engines.engine import EngineError, EngineInfo
-from engines.records import write_record
+from engines.records import read_file, read_record, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,16 +78,9 @@ def load_model(model_dir: Path) -> tuple[Manifest, bytes]:
         EngineError: as `load_manifest`.
     """
     do = f"Run: hlgfa train --data DIR --out {model_dir}"
-    path = model_dir / FILE_NAME
-    try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        onnx = (model_dir / ONNX_NAME).read_bytes()
-    except FileNotFoundError as error:
-        raise EngineError(f"{error.filename}: not found; expected a trained model there. {do}") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise EngineError(f"{path}: cannot be read ({error}). {do}") from error
-    if manifest.schema != SCHEMA:
-        raise EngineError(f"{path}: found schema {manifest.schema!r}, expected {SCHEMA!r}. {do}")
+    missing = "expected a trained model there"
+    manifest = read_record(model_dir / FILE_NAME, Manifest, SCHEMA, EngineError, missing=missing, do=do)
+    onnx = read_file(model_dir / ONNX_NAME, EngineError, missing=missing, do=do)
     found = hashlib.sha256(onnx).hexdigest()
     if found != manifest.model_sha256:
         raise EngineError(

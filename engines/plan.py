@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engines.certificate import now_utc
 from engines.engine import EngineError, EngineInfo
 from engines.gpu import find_gpu, first_gpu
 from engines.manifest import ONNX_NAME, engine_info
+from engines.records import now_utc
 from engines.sidecar import Sidecar, TensorRecord, file_record
 from engines.targets import BINDINGS
 from engines.tensorrt_build import Plan, PlanRequest, build_plan

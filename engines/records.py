@@ -1,9 +1,10 @@
-"""Records as files: written whole or not at all, and known by the hash of their bytes."""
+"""Records as files: written whole or not at all, checked when read, and known by the hash of their bytes."""
 
 from __future__ import annotations
 
+import datetime
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -11,11 +12,72 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class HasSchema(Protocol):
+    """A record that says which form it has, such as "hlgfa.parts/1.1"."""
+
+    @property
+    def schema(self) -> str:
+        """Name and version of the form."""
+
+
+_Record = TypeVar("_Record", bound=HasSchema)
+
+
 def write_record(record: msgspec.Struct, path: Path) -> None:
     """Write a record as indented JSON; a reader never sees half of it."""
     part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+    part.write_bytes(indented_json(record))
     part.replace(path)
+
+
+def indented_json(content: object) -> bytes:
+    """Records and anything made of them as JSON for people, too; ends with a new line."""
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+
+
+def read_record(
+    path: Path, kind: type[_Record], schema: str | None, error: type[Exception], *, missing: str, do: str
+) -> _Record:
+    """Read a record and check its schema.
+
+    Args:
+        path: of its file.
+        kind: of record.
+        schema: that it must have; None leaves that to the caller, who compares more and says all of it.
+        error: raised with what, found, expected, do.
+        missing: what the message says of a file that is not there.
+        do: what mends it.
+
+    Raises:
+        error: there is none, it cannot be read, or it has another schema.
+    """
+    data = read_file(path, error, missing=missing, do=do)
+    try:
+        record = msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise error(f"{path}: cannot be read ({fault}). {do}") from fault
+    if schema is not None and record.schema != schema:
+        raise error(f"{path}: found schema {record.schema!r}, expected {schema!r}. {do}")
+    return record
+
+
+def read_file(path: Path, error: type[Exception], *, missing: str, do: str) -> bytes:
+    """Bytes of a file; the arguments are those of `read_record`.
+
+    Raises:
+        error: there is none, or it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as fault:
+        raise error(f"{path}: not found; {missing}. {do}") from fault
+    except OSError as fault:
+        raise error(f"{path}: cannot be read ({fault}). {do}") from fault
+
+
+def now_utc() -> str:
+    """The time that records carry, to the second."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 def file_sha256(path: Path) -> str:

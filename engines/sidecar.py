@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from engines.engine import EngineError
-from engines.records import file_sha256
+from engines.records import file_sha256, read_record
 from engines.targets import build_command, engine_folder
 
 if TYPE_CHECKING:
@@ -96,12 +96,8 @@ def load_sidecar(
     folder = folder or engine_folder(model_dir, target, precision)
     do = build_command(model_dir, target, precision)
     path = folder / FILE_NAME
-    try:
-        sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
-    except FileNotFoundError as error:
-        raise EngineError(f"{path}: not found; expected an engine that was built. {do}") from error
-    except (OSError, msgspec.DecodeError) as error:
-        raise EngineError(f"{path}: cannot be read ({error}). {do}") from error
+    missing = "expected an engine that was built"
+    sidecar = read_record(path, Sidecar, None, EngineError, missing=missing, do=do)
     found = (sidecar.schema, sidecar.target, sidecar.precision)
     if found != (SCHEMA, target, precision):
         raise EngineError(f"{path}: found {' '.join(found)}, expected {SCHEMA} {target} {precision}. {do}")

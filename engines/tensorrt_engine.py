@@ -18,7 +18,7 @@ from engines.gpu import first_gpu
 from engines.manifest import engine_info, load_manifest
 from engines.sidecar import check_gpu, check_runtime, load_sidecar
 from engines.targets import BINDINGS, build_command, engine_folder
-from engines.tensorrt_build import bindings, dtype_name
+from engines.tensorrt_bindings import bindings, dtype_name
 from engines.tensors import INPUT, MAP, SCORE, Signature, check_image, check_signature
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from engines.certificate import FILE_NAME, VERIFIED, load_certificate, now_utc
+from engines.certificate import FILE_NAME, VERIFIED, load_certificate
 from engines.compare import compared
 from engines.engine import EngineError, EngineOutput
-from engines.records import write_record
+from engines.records import now_utc, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

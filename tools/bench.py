@@ -36,8 +36,9 @@ def bench(  # noqa: PLR0917 - options of a command
     from engines.multiply_adds import multiply_adds
     from tools.benchmark.peak import write_peak_model
     from tools.benchmark.view import show
-    from tools.benchmark.worker import Worker
+    from tools.benchmark.worker import Target, Worker
     from tools.machine import description
+    from tools.report import write_report
 
     manifest, onnx = load_model(model)
     counted = multiply_adds(onnx)
@@ -55,7 +56,7 @@ def bench(  # noqa: PLR0917 - options of a command
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_peak_model(folder)
         peaks = {
-            name: stack.enter_context(Worker(folder, _fp32(name), threads=threads))
+            name: stack.enter_context(Worker(folder, Target(name), threads=threads))
             for name in _with_peak(workers)
         }
         turns = _measure(workers, peaks, rounds=rounds, frames=frames)
@@ -70,13 +71,7 @@ def bench(  # noqa: PLR0917 - options of a command
             "engines": found,
             "not_run": refused,
         }
-        _write(json, report)
-
-
-def _fp32(runtime: str) -> Target:
-    from tools.benchmark.worker import Target
-
-    return Target(runtime)
+        write_report(report, json)
 
 
 def _targets(text: str | None, model: Path) -> list[Target]:
@@ -142,10 +137,3 @@ def _figures(
         )
         for target, worker in workers.items()
     ]
-
-
-def _write(path: Path, report: Mapping[str, object]) -> None:
-    import msgspec
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")

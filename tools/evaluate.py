@@ -50,6 +50,7 @@ def evaluate(  # noqa: PLR0917 - options of a command
     from calibration.evaluation import measure, measure_kinds, without_outside
     from engines.load import open_engine
     from engines.manifest import load_manifest
+    from tools.report import write_report
 
     amounts = _amounts(nuisances)
     manifest = load_manifest(model)
@@ -77,7 +78,8 @@ def evaluate(  # noqa: PLR0917 - options of a command
         for amount, scored in disturbed.items()
     }
     if json is not None:
-        _write(json, manifest, calibrated, total, kinds, with_nuisances=with_nuisances, left_out=left_out)
+        report = _report(manifest, calibrated, total, kinds, with_nuisances=with_nuisances, left_out=left_out)
+        write_report(report, json)
     _say(calibrated.calibration, total, kinds, with_nuisances)
     if left_out:
         typer.echo(f"left out, defects wholly outside the region of interest: {_listed(left_out)}")
@@ -175,8 +177,7 @@ def _listed(left_out: dict[str, int]) -> str:
     return ", ".join(f"{count} of {kind}" for kind, count in left_out.items())
 
 
-def _write(
-    path: Path,
+def _report(
     manifest: Manifest,
     calibrated: Calibrated,
     total: Metrics,
@@ -184,10 +185,10 @@ def _write(
     *,
     with_nuisances: dict[str, Metrics],
     left_out: dict[str, int],
-) -> None:
+) -> dict[str, object]:
     import msgspec
 
-    report = {
+    return {
         **msgspec.to_builtins(total),
         "kinds": msgspec.to_builtins(kinds),
         "model_id": manifest.model_id,
@@ -200,8 +201,6 @@ def _write(
         "false_reject_lower": calibrated.calibration.false_reject_lower,
         "false_reject_upper": calibrated.calibration.false_reject_upper,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
 def _say(

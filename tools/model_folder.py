@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from engines.geometry import Geometry
 from engines.load import open_engine
 from engines.manifest import FILE_NAME as MANIFEST_NAME
 from engines.manifest import ONNX_NAME, Manifest, save_manifest
-from engines.records import file_sha256
+from engines.records import file_sha256, now_utc
 from tools.errors import check_free
 from tools.part_scores import part_scores
 
@@ -149,7 +148,7 @@ def _manifest(
         seed=settings.seed,
         training={**_flat(settings), "threads": threads, "input_resampled": data.images.resample},
         versions={package: version(package) for package in _PACKAGES},
-        created_utc=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        created_utc=now_utc(),
     )
 
 

@@ -199,9 +199,11 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, fields: dict[str, object
         read_roi(write(tmp_path, **fields), SIZE)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"height_px": 40, "width_px": 60, "include": [[[NaN, 1]]]}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"schema": "é"}', '{"height_px": 40, "width_px": 60, "include": [[[NaN, 1]]]}']
+)
 def test_what_is_no_region_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / FILE_NAME).write_text(text)
+    (tmp_path / FILE_NAME).write_text(text, encoding="latin-1")
     with pytest.raises(CalibrationError, match="cannot be read as a region of interest"):
         load_roi(tmp_path, SIZE)
 

@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.record import FILE_NAME as CALIBRATION_NAME
-from calibration.record import save_calibration
 from engines.engine import Engine, EngineError
 from engines.export import export_onnx
 from engines.geometry import Geometry
 from engines.hlgfa import Hlgfa, NetworkSettings
 from engines.load import open_engine
-from engines.manifest import FILE_NAME, ONNX_NAME, Manifest, load_manifest, save_manifest
+from engines.manifest import FILE_NAME, ONNX_NAME, load_manifest, save_manifest
 from engines.targets import BINDINGS
-from support.tiny_model import make_calibration
+from support.manifests import make_manifest
+from support.tiny_model import write_model
 
 SIZE = (80, 96)
 
@@ -33,13 +32,9 @@ def network(request: pytest.FixtureRequest) -> Hlgfa:
 
 @pytest.fixture(scope="module")
 def model(network: Hlgfa, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
     data = export_onnx(network)
-    (folder / ONNX_NAME).write_bytes(data)
-    manifest = _manifest(network, data)
-    save_manifest(manifest, folder / FILE_NAME)
-    save_calibration(make_calibration(manifest.model_sha256, threshold=5.0), folder / CALIBRATION_NAME)
-    return folder
+    manifest = make_manifest(data, network.geometry, model_id="contract")
+    return write_model(tmp_path_factory.mktemp("model"), data, manifest, threshold=5.0)
 
 
 GPU_RUNTIMES = ["tensorrt", "tensorrt-rtx"]
@@ -162,28 +157,3 @@ def _image(engine: Engine, seed: int) -> np.ndarray:
     info = engine.info
     shape = (info.height_px, info.width_px, 3) if info.channels == 3 else (info.height_px, info.width_px)
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
-
-
-def _manifest(network: Hlgfa, data: bytes) -> Manifest:
-    geometry = network.geometry
-    return Manifest(
-        model_id="contract",
-        model_sha256=hashlib.sha256(data).hexdigest(),
-        backbone="efficientnet_lite0",
-        taps=[8, 16],
-        input_height_px=geometry.input_px[0],
-        input_width_px=geometry.input_px[1],
-        channels=3 if geometry.channels == 3 else 1,
-        hr_height_px=geometry.hr_px[0],
-        hr_width_px=geometry.hr_px[1],
-        lr_height_px=geometry.lr_px[0],
-        lr_width_px=geometry.lr_px[1],
-        map_height=geometry.map_shape[0],
-        map_width=geometry.map_shape[1],
-        data_sha256="0" * 64,
-        data_parts=10,
-        seed=0,
-        training={},
-        versions={},
-        created_utc="2026-01-01T00:00:00+00:00",
-    )

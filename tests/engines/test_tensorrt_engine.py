@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from engines import cuda_bindings_memory, cuda_graph, tensorrt_build, tensorrt_engine
+from engines import cuda_bindings_memory, cuda_graph, tensorrt_bindings, tensorrt_engine, tensorrt_worker
 from engines.cuda_graph import CudaGraph
 from engines.device_memory import DeviceMemory, open_memory
 from engines.engine import EngineError
@@ -276,15 +276,16 @@ def attributes(module: Any, owner: str) -> set[str]:
 
 def test_the_real_bindings_have_what_the_engine_calls() -> None:
     trt = pytest.importorskip("tensorrt_rtx")
+    users = (tensorrt_bindings, tensorrt_engine, tensorrt_worker)
     uses = {
-        "trt": (trt, attributes(tensorrt_engine, "trt") | attributes(tensorrt_build, "trt")),
+        "trt": (trt, {name for module in users for name in attributes(module, "trt")}),
         "engine": (trt.ICudaEngine, attributes(tensorrt_engine, "engine") - {"Engine", "infer", "plan"}),
         "context": (trt.IExecutionContext, attributes(tensorrt_engine, "_context")),
         "runtime": (trt.Runtime, attributes(tensorrt_engine, "runtime")),
-        "builder": (trt.Builder, attributes(tensorrt_build, "builder")),
-        "network": (trt.INetworkDefinition, attributes(tensorrt_build, "network")),
-        "config": (trt.IBuilderConfig, attributes(tensorrt_build, "config")),
-        "parser": (trt.OnnxParser, attributes(tensorrt_build, "parser")),
+        "builder": (trt.Builder, attributes(tensorrt_worker, "builder")),
+        "network": (trt.INetworkDefinition, attributes(tensorrt_worker, "network")),
+        "config": (trt.IBuilderConfig, attributes(tensorrt_worker, "config")),
+        "parser": (trt.OnnxParser, attributes(tensorrt_worker, "parser")),
     }
     for what, (owner, names) in uses.items():
         assert names, what

@@ -13,6 +13,7 @@ import numpy as np
 from engines.engine import EngineError, EngineInfo
 from engines.load import open_engine
 from engines.manifest import load_manifest
+from tools.benchmark.times import times_ns
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -131,12 +132,7 @@ def _serve(connection: Connection, model_dir: str, runtime: str, precision: str,
             image = _noise(load_manifest(Path(model_dir)).input_shape)
             while True:
                 frames = msgspec.json.decode(connection.recv_bytes(), type=int)
-                times_ns = []
-                for _ in range(frames):
-                    start_ns = time.perf_counter_ns()
-                    engine.infer(image)
-                    times_ns.append(time.perf_counter_ns() - start_ns)
-                say(Timed(times_ns, process.memory_info().rss))
+                say(Timed(times_ns(engine.infer, image, frames), process.memory_info().rss))
     except EngineError as error:
         say(Failed(str(error)))
     except (EOFError, KeyboardInterrupt):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import importlib.util
 import json
 import os
@@ -80,11 +79,12 @@ def check_ready(model: Path, outputs: list[Path]) -> None:
 def measure(model: Path, *, threads: int, rounds: int, runs: int) -> PeersRun:
     """Export the peers, time everything, put the machine beside it."""
     from engines.manifest import ONNX_NAME, load_manifest
+    from engines.records import now_utc
     from tools.machine import processor
     from tools.peers.record import OURS, PeersRun
     from tools.peers.rounds import Subject, time_all
 
-    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    started = now_utc()
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         with _progress("exporting anomalib's models", 3) as told:
@@ -118,6 +118,7 @@ def exported(
         EngineError: it failed.
     """
     from engines.engine import EngineError
+    from tools.peers.rounds import last_line
 
     command = [sys.executable, "-m", "tools.peers.anomalib_export", str(folder), str(threads)]
     lines = []
@@ -128,9 +129,8 @@ def exported(
                 lines.append(json.loads(line))
                 told(len(lines) - 1)
         if process.returncode != 0:
-            stderr.seek(0)
-            last = (stderr.read().strip().splitlines() or ["no message"])[-1]
-            raise EngineError(f"anomalib's models: the export ended with {process.returncode}: {last}")
+            why = last_line(stderr)
+            raise EngineError(f"anomalib's models: the export ended with {process.returncode}: {why}")
     return lines[0], lines[1:]
 
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -88,9 +88,14 @@ class Worker:
 
     def _ended(self) -> EngineError:
         code = self._process.wait()
-        self._stderr.seek(0)
-        last = (self._stderr.read().strip().splitlines() or ["no message"])[-1]
+        last = last_line(self._stderr)
         return EngineError(f"{self.subject.name} with {self.runtime}: its process ended with {code}: {last}")
+
+
+def last_line(stderr: IO[str]) -> str:
+    """The last that a process wrote: of a traceback, what happened."""
+    stderr.seek(0)
+    return (stderr.read().strip().splitlines() or ["no message"])[-1]
 
 
 def check_scores(name: str, scores: Mapping[str, float]) -> None:

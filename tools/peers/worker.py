@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tools.benchmark.times import times_ns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,12 +84,7 @@ OPENERS = {"onnxruntime": open_onnxruntime, "openvino": open_openvino}
 def run_ms(infer: Callable[[Array], dict[str, Array]], image: Array, runs: int) -> list[float]:
     """Milliseconds of each of `runs` runs, after one that is not counted: others ran since the last."""
     infer(image)
-    taken = []
-    for _ in range(runs):
-        started_ns = time.perf_counter_ns()
-        infer(image)
-        taken.append((time.perf_counter_ns() - started_ns) / 1e6)
-    return taken
+    return [ns / 1e6 for ns in times_ns(infer, image, runs)]
 
 
 def serve(onnx: str, runtime: str, threads: int) -> None:

@@ -15,8 +15,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from calibration.record import FILE_NAME, Calibration, Histogram, save_calibration
+from engines.geometry import Geometry
 from engines.manifest import FILE_NAME as MANIFEST_NAME
 from engines.manifest import ONNX_NAME, Manifest, save_manifest
+from support.manifests import make_manifest
 
 BLOCK = 8
 THRESHOLD = 50.0
@@ -24,43 +26,28 @@ THRESHOLD = 50.0
 
 def make_model(directory: Path, *, height_px: int = 64, width_px: int = 64, channels: int = 1) -> Path:
     """Write model.onnx, model.json and calibration.json; returns the directory."""
-    directory.mkdir(parents=True, exist_ok=True)
     data = _graph(height_px, width_px, channels).SerializeToString()
+    # The HR size is any: this graph has no views.
+    geometry = Geometry(input_px=(height_px, width_px), hr_px=(64, 64), channels=channels)
+    sizes = {"map_height": height_px // BLOCK, "map_width": width_px // BLOCK}
+    manifest = make_manifest(data, geometry, model_id=directory.name, backbone="none", taps=[8], **sizes)
+    return write_model(directory, data, manifest)
+
+
+def write_model(directory: Path, data: bytes, manifest: Manifest, *, threshold: float = THRESHOLD) -> Path:
+    """Write a model's bytes and manifest, and a calibration for them; returns the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
     (directory / ONNX_NAME).write_bytes(data)
-    sha256 = hashlib.sha256(data).hexdigest()
-    manifest = Manifest(
-        model_id=directory.name,
-        model_sha256=sha256,
-        backbone="none",
-        taps=[8],
-        input_height_px=height_px,
-        input_width_px=width_px,
-        channels=3 if channels == 3 else 1,
-        hr_height_px=height_px,
-        hr_width_px=width_px,
-        lr_height_px=height_px // 2,
-        lr_width_px=width_px // 2,
-        map_height=height_px // BLOCK,
-        map_width=width_px // BLOCK,
-        data_sha256="0" * 64,
-        data_parts=10,
-        seed=0,
-        training={},
-        versions={},
-        created_utc="2026-01-01T00:00:00Z",
-    )
     save_manifest(manifest, directory / MANIFEST_NAME)
-    save_calibration(make_calibration(sha256), directory / FILE_NAME)
+    save_calibration(make_calibration(manifest.model_sha256, threshold=threshold), directory / FILE_NAME)
     return directory
 
 
 def replace_onnx(directory: Path, data: bytes) -> None:
     """Put other bytes in model.onnx's place, with the records changed to fit."""
-    (directory / ONNX_NAME).write_bytes(data)
-    sha256 = hashlib.sha256(data).hexdigest()
     manifest = msgspec.json.decode((directory / MANIFEST_NAME).read_bytes(), type=Manifest)
-    save_manifest(msgspec.structs.replace(manifest, model_sha256=sha256), directory / MANIFEST_NAME)
-    save_calibration(make_calibration(sha256), directory / FILE_NAME)
+    sha256 = hashlib.sha256(data).hexdigest()
+    write_model(directory, data, msgspec.structs.replace(manifest, model_sha256=sha256))
 
 
 def make_calibration(model_sha256: str, *, threshold: float = THRESHOLD) -> Calibration:
