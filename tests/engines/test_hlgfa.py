@@ -34,7 +34,7 @@ def test_channels_other_than_one_and_three_are_refused() -> None:
         Geometry(input_px=(64, 64), channels=2)
 
 
-@pytest.mark.parametrize("settings", [GuidanceSettings(), GuidanceSettings(detail_channels=2, gate=False)])
+@pytest.mark.parametrize("settings", [GuidanceSettings(), GuidanceSettings(detail_channels=2, gate=True)])
 def test_guidance_is_zero_before_it_has_learned(settings: GuidanceSettings) -> None:
     guidance = Guidance(64, 40, settings)
     assert not guidance(torch.randn(2, 64, 16, 16), torch.randn(2, 40, 16, 16)).any()

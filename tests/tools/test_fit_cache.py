@@ -38,7 +38,7 @@ def test_a_fit_with_other_terms_begins_with_features_and_guidance() -> None:
 def test_another_guidance_is_trained_anew() -> None:
     cache = _filled()
     for network in (
-        NetworkSettings(guidance=GuidanceSettings(gate=False)),
+        NetworkSettings(guidance=GuidanceSettings(gate=True)),
         NetworkSettings(closed_form=False),
     ):
         cache.begin(replace(PLAIN, network=network))

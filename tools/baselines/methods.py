@@ -40,7 +40,7 @@ OURS = {
     # One thing less than hlgfa, one more, or another:
     "no-guidance": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, enabled=False))),
     "structure-24": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, structure_channels=24))),
-    "no-gate": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, gate=False))),
+    "gate": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, gate=True))),
     "detail-8": FitSettings(network=_replace(_FULL, guidance=_replace(_GUIDED, detail_channels=8))),
     "contrast-weight": FitSettings(network=_replace(_FULL, reliability=0.2)),
     "no-background": FitSettings(network=_replace(_FULL, background=0.0)),
