@@ -53,19 +53,9 @@ class Recorder:
         self._thread.start()
 
     @property
-    def frames(self) -> int:
-        """Frames written so far."""
-        return self._writer.frames
-
-    @property
     def gaps(self) -> Gaps:
         """What is missing so far."""
         return Gaps(self._dropped, self._missed)
-
-    @property
-    def waiting(self) -> int:
-        """Frames that wait to be written."""
-        return self._queue.qsize()
 
     def put(self, frame: Frame) -> None:
         """Copy a frame into the queue; without room it is dropped and counted.
