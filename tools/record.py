@@ -43,9 +43,10 @@ def record(
         force=force,
     )
     if gaps:
+        advice = " Try --compression lz4, none, or a faster disk." if gaps.dropped else ""
         Console(stderr=True, soft_wrap=True).print(
             f"[bold red]the recording has gaps:[/] {gaps.dropped} frames came faster than they could be "
-            f"written, {gaps.missed} never came from the camera. Try --compression lz4 or a faster disk."
+            f"written, {gaps.missed} never came from the camera.{advice}"
         )
         raise typer.Exit(1)
 
