@@ -29,7 +29,7 @@ METADATA_NAME = "hlgfa.recording"
 SCHEMA_NAME = "hlgfa.RecordedFrame"
 MESSAGE_ENCODING = "msgpack"
 Compression = Literal["zstd", "lz4", "none"]
-_VERSIONS_OF = ("hlgfa-line", "mcap", "msgspec", "numpy")
+_VERSIONS_OF = ("hlgfa-line", "msgspec", "numpy")
 
 
 class RecordingError(Exception):

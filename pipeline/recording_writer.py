@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, cast
 import msgspec
 import numpy as np
 from mcap.well_known import SchemaEncoding
-from mcap.writer import CompressionType, Writer
+from mcap.writer import LIBRARY_IDENTIFIER, CompressionType, Writer
 
 from pipeline.recording import (
     MESSAGE_ENCODING,
@@ -96,7 +96,7 @@ class RecordingWriter:
             raise self._give_up(error, 0) from error
 
     def _begin(self, info: RecordingInfo, cameras: Sequence[CameraInfo]) -> dict[str, int]:
-        self._mcap.start(library=f"hlgfa-line {info.format}")
+        self._mcap.start(library=f"{info.format} {LIBRARY_IDENTIFIER}")
         self._mcap.add_metadata(METADATA_NAME, msgspec.structs.asdict(info))
         schema = self._mcap.register_schema(
             SCHEMA_NAME,

@@ -145,7 +145,7 @@ def test_it_says_where_it_comes_from_and_keeps_addresses_to_itself() -> None:
     assert info.started_utc == "2026-01-02T03:04:05.000Z"
     assert json.loads(info.config)["cameras"][0]["directory"] == "parts"
     assert "secret" not in info.config
-    assert {"python", "hlgfa-line", "mcap"} <= set(json.loads(info.versions))
+    assert {"python", "hlgfa-line", "numpy"} <= set(json.loads(info.versions))
 
 
 @given(kept=st.floats(0, 1))
@@ -237,6 +237,21 @@ def test_a_place_that_cannot_be_used_is_explained(tmp_path: Path, name: str) -> 
         open_recording(tmp_path / name)
     with pytest.raises(RecordingError, match=r"cannot be written|exists"):
         create_recording(tmp_path / name, INFO, [make_camera_info()])
+
+
+def test_without_its_package_the_reason_and_the_remedy_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("mcap", "pipeline.recording_"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mcap", None)
+    for attempt in (
+        lambda: open_recording(tmp_path / "x.mcap"),
+        lambda: create_recording(tmp_path / "x.mcap", INFO, [make_camera_info()]),
+    ):
+        with pytest.raises(RecordingError, match=r"pip install 'hlgfa-line\[recording\]'"):
+            attempt()
+    assert not (tmp_path / "x.mcap").exists()
 
 
 class _HeldWriter:
