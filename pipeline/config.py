@@ -100,6 +100,19 @@ class FolderCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="folder"
     loop: bool = False
 
 
+class RecordingCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="recording"):
+    """Frames of a file that `hlgfa record` wrote; `channel` names its camera there, null: the same name.
+
+    `pace`: `recorded` keeps the spacing that the frames once had, a number is a rate in frames per second,
+    `fastest` gives the next frame as soon as the last one was taken.
+    """
+
+    file: str
+    pace: Literal["recorded", "fastest"] | PositiveFloat = "recorded"
+    loop: bool = False
+    channel: Name | None = None
+
+
 class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
     """A Basler camera, chosen by `serial` or by `user_id`; with neither, there must be exactly one.
 
@@ -114,7 +127,9 @@ class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
     features: dict[str, bool | int | float | str] = {}
 
 
-CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig]  # noqa: UP007 - msgspec
+CameraConfig = Union[  # noqa: UP007 - msgspec
+    SimulatedCameraConfig, FolderCameraConfig, RecordingCameraConfig, PylonCameraConfig
+]
 
 
 class EngineConfig(_Section, frozen=True, kw_only=True):

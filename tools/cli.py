@@ -7,9 +7,13 @@ import typer
 from tools.audit import audit
 from tools.bench import bench
 from tools.calibrate import calibrate
+from tools.cameras import cameras
 from tools.check import check
 from tools.errors import run_app
 from tools.evaluate import evaluate
+from tools.grab import grab
+from tools.record import record
+from tools.replay import replay
 from tools.roi import roi
 from tools.run import run
 from tools.simulate import simulate
@@ -27,6 +31,10 @@ app.command()(run)
 app.command()(check)
 app.command()(audit)
 app.command()(watch)
+app.command()(cameras)
+app.command()(grab)
+app.command()(record)
+app.command()(replay)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)

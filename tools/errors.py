@@ -19,10 +19,20 @@ def run_app(app: typer.Typer) -> None:
     from pipeline.config import ConfigError
     from pipeline.crew import StationError
     from pipeline.journal import JournalError
+    from pipeline.recording import RecordingError
 
+    foreseen = (
+        ConfigError,
+        CameraError,
+        EngineError,
+        CalibrationError,
+        StationError,
+        JournalError,
+        RecordingError,
+    )
     try:
         app()
-    except (ConfigError, CameraError, EngineError, CalibrationError, StationError, JournalError) as error:
+    except foreseen as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

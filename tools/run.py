@@ -22,14 +22,15 @@ def run(
     from tools.run_view import follow
 
     station = Station(load_config(config), stop_after=frames)
-    _stop_on_signals(station)
+    stop_on_signals(station)
     with follow(station, total=frames) as on_ready:
         report = station.run(on_ready)
     if not print_audit(report):
         raise typer.Exit(1)
 
 
-def _stop_on_signals(station: Station) -> None:
+def stop_on_signals(station: Station) -> None:
+    """Let Ctrl-C and SIGTERM stop the station in order."""
     import signal
 
     for number in (signal.SIGINT, signal.SIGTERM):

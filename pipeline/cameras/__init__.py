@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.config import FolderCameraConfig, SimulatedCameraConfig
+from pipeline.config import FolderCameraConfig, RecordingCameraConfig, SimulatedCameraConfig
 
 if TYPE_CHECKING:
     from pipeline.cameras.camera import Camera
@@ -28,6 +28,10 @@ def open_camera(config: CameraConfig, *, camera_epoch: int = 0) -> Camera:
         from pipeline.cameras.folder import FolderCamera
 
         return FolderCamera(config, camera_epoch=camera_epoch)
+    if isinstance(config, RecordingCameraConfig):
+        from pipeline.cameras.recording import RecordingCamera
+
+        return RecordingCamera(config, camera_epoch=camera_epoch)
     from pipeline.cameras.pylon import PylonCamera
 
     return PylonCamera(config, camera_epoch=camera_epoch)

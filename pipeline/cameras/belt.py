@@ -7,14 +7,20 @@
 - `software`: one part per trigger. A trigger while one is pending is lost, but it is counted:
   `trigger_count` grows by two and more while `frame_id` grows by one.
 - The belt starts with the first `read`: part 0 passes then, none passes while the station warms up.
+- Without a schedule (`line` and `freerun`) a part passes whenever somebody takes one: nothing is ever lost.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from pipeline.cameras.schedule import EvenSchedule
+
+if TYPE_CHECKING:
+    from pipeline.cameras.schedule import Schedule
 
 BACKLOG_PARTS = 8
 TriggerSource = Literal["freerun", "line", "software"]
@@ -29,12 +35,17 @@ class Exposure(msgspec.Struct, frozen=True):
 
 
 class Belt:
-    """Which part is exposed when; `parts` is how many there are, None for no end. All times in ns."""
+    """Which part is exposed when; `parts` is how many there are, None for no end. All times in ns.
 
-    def __init__(self, source: TriggerSource, rate_hz: float, parts: int | None = None) -> None:
+    `pace` is a rate in parts per second, a schedule, or None: a part passes when somebody takes one.
+    """
+
+    def __init__(
+        self, source: TriggerSource, pace: float | Schedule | None, parts: int | None = None
+    ) -> None:
         self.source = source
         self.parts = parts
-        self._period_ns = 1e9 / rate_hz
+        self._schedule = EvenSchedule(pace) if isinstance(pace, int | float) else pace
         self._start_ns: int | None = None
         self._passed = 0
         self._triggers = 0
@@ -48,9 +59,9 @@ class Belt:
     @property
     def next_ns(self) -> int | None:
         """When the next part passes; None if nothing is scheduled."""
-        if self.source == "software" or self._start_ns is None or self.ended:
+        if self.source == "software" or self._schedule is None or self._start_ns is None or self.ended:
             return None
-        return self._scheduled_ns(self._start_ns, self._passed)
+        return self._start_ns + self._schedule.offset_ns(self._passed)
 
     def trigger(self, now_ns: int) -> None:
         """Expose one part now, unless one is pending already; counted in either case."""
@@ -62,16 +73,17 @@ class Belt:
     def take(self, now_ns: int) -> Exposure | None:
         """The next exposed part that nobody took yet, None if there is none at this time."""
         if self.source != "software":
-            self._advance(now_ns)
+            if self._schedule is None:
+                self.trigger(now_ns)
+            else:
+                self._advance(self._schedule, now_ns)
         return self._waiting.popleft() if self._waiting else None
 
-    def _advance(self, now_ns: int) -> None:
+    def _advance(self, schedule: Schedule, now_ns: int) -> None:
         if self._start_ns is None:
             self._start_ns = now_ns
         start_ns = self._start_ns
-        passed = int((now_ns - start_ns) / self._period_ns) + 1
-        if self._scheduled_ns(start_ns, passed) <= now_ns:  # the quotient was rounded down
-            passed += 1
+        passed = schedule.passed(now_ns - start_ns)
         if self.parts is not None:
             passed = min(passed, self.parts)
         first = self._passed
@@ -82,7 +94,4 @@ class Belt:
             if arrived:
                 self._waiting.clear()
         for index in arrived[: BACKLOG_PARTS - len(self._waiting)]:
-            self._waiting.append(Exposure(index, self._scheduled_ns(start_ns, index), index + 1))
-
-    def _scheduled_ns(self, start_ns: int, index: int) -> int:
-        return start_ns + round(index * self._period_ns)
+            self._waiting.append(Exposure(index, start_ns + schedule.offset_ns(index), index + 1))

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """What a camera shows of one part, made ahead of its time. Pixels: uint8, (H, W) or (H, W, 3)."""
+    """What a camera shows of one part, made ahead of its time. Pixels: uint8, (H, W) or (H, W, 3).
+
+    `recorded` is the header that a real camera once gave the frame: what it says of the device is kept.
+    """
 
     pixels: NDArray[np.uint8]
     pixel_format: PixelFormat
     complete: bool = True
     source: str | None = None
     truth: str | None = None
+    recorded: FrameHeader | None = None
 
 
 class PacedCamera:
@@ -124,7 +128,20 @@ class PacedCamera:
             source=picture.source,
             truth=picture.truth,
         )
+        if picture.recorded is not None:
+            header = _with_device(header, picture.recorded)
         return Frame(header, picture.pixels)
+
+
+def _with_device(header: FrameHeader, recorded: FrameHeader) -> FrameHeader:
+    """The header with what the device once said; a clock that was the host's then is not the host's now."""
+    return msgspec.structs.replace(
+        header,
+        raw_frame_id=recorded.raw_frame_id,
+        camera_timestamp_ns=recorded.camera_timestamp_ns,
+        camera_clock="none" if recorded.camera_clock == "none" else "device",
+        encoder_count=recorded.encoder_count,
+    )
 
 
 def _sleep_until(monotonic_ns: int) -> None:

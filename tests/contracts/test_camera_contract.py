@@ -14,7 +14,14 @@ from PIL import Image
 
 from pipeline.cameras import open_camera
 from pipeline.cameras.camera import Camera, CameraError
-from pipeline.config import FolderCameraConfig, PylonCameraConfig, SimulatedCameraConfig, TriggerConfig
+from pipeline.config import (
+    FolderCameraConfig,
+    PylonCameraConfig,
+    RecordingCameraConfig,
+    SimulatedCameraConfig,
+    TriggerConfig,
+)
+from support.recordings import record_frames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,6 +70,16 @@ def _folder(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz:
     return open_camera(config, camera_epoch=EPOCH)
 
 
+def _recording(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    file = directory / "cam.mcap"
+    if not file.exists():
+        with _simulated(directory, pixel_format, "software", 1.0) as camera:
+            record_frames(file, camera, 4)
+    common = _common(source, pixel_format)
+    config = RecordingCameraConfig(**common, file=str(file), pace=rate_hz, loop=True)
+    return open_camera(config, camera_epoch=EPOCH)
+
+
 def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
     if find_spec("pypylon") is None:
         pytest.skip("pypylon is not installed")
@@ -85,7 +102,7 @@ def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: 
     return PylonCamera(config, camera_epoch=EPOCH, configure=feed)
 
 
-KINDS = {"simulated": _simulated, "folder": _folder, "pylon": _pylon}
+KINDS = {"simulated": _simulated, "folder": _folder, "recording": _recording, "pylon": _pylon}
 ALL = [(kind, pixel_format) for kind in KINDS for pixel_format in ("Mono8", "RGB8")]
 
 

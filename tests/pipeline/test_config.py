@@ -49,7 +49,11 @@ def test_sections_are_frozen() -> None:
         (("cameras", 0, "rate_hz"), -1, "cameras[0].rate_hz: found -1. Expected `float` > 0.0"),
         (("cameras", 0, "rate_hz"), math.nan, "cameras[0].rate_hz: found nan."),
         (("cameras", 0, "rate_hz"), math.inf, "cameras[0].rate_hz: found inf."),
-        (("cameras", 0, "kind"), "usb", "cameras[0].kind: found 'usb'. Allowed: simulated, folder, pylon"),
+        (
+            ("cameras", 0, "kind"),
+            "usb",
+            "cameras[0].kind: found 'usb'. Allowed: simulated, folder, recording, pylon",
+        ),
         (("cameras", 0, "pixel_format"), "Mono9", "cameras[0].pixel_format: found 'Mono9'. Allowed: Mono8"),
         (
             ("cameras", 0, "trigger", "source"),
