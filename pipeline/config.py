@@ -114,7 +114,31 @@ class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
     features: dict[str, bool | int | float | str] = {}
 
 
-CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig]  # noqa: UP007 - msgspec
+class VideoCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="video"):
+    """A network camera's stream or a video file: `url` is `rtsp://...`, or the file's path.
+
+    Of a stream: `transport`; `open_timeout_ms` until its first live picture, `read_timeout_ms` without a fresh one
+    until it counts as lost; pictures that lag behind the others by more than `max_lag_ms` are old and skipped. Of a
+    file: `loop`, and `rate_hz` in place of the file's own rate.
+    """
+
+    url: Annotated[str, Meta(min_length=1)]
+    transport: Literal["tcp", "udp"] = "tcp"
+    open_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
+    read_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_000
+    max_lag_ms: Annotated[int, Meta(ge=10, le=10_000)] = 200
+    rate_hz: PositiveFloat | None = None
+    loop: bool = False
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether `url` is an address, not a path."""
+        return "://" in self.url
+
+
+CameraConfig = Union[  # noqa: UP007 - msgspec
+    SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig, VideoCameraConfig
+]
 
 
 class EngineConfig(_Section, frozen=True, kw_only=True):
@@ -219,6 +243,26 @@ def _check_consistency(config: Config, origin: str) -> None:
                 f"{origin}: cameras[{index}].trigger.period_ms: found {trigger.period_ms} with source "
                 f"{trigger.source!r}, expected it only with source 'software'."
             )
+        if isinstance(camera, VideoCameraConfig):
+            _check_video(camera, f"{origin}: cameras[{index}]")
+
+
+def _check_video(camera: VideoCameraConfig, where: str) -> None:
+    """Refuse what an address or a file cannot do; the address is not shown, it may hold a password."""
+    if not camera.is_stream:
+        return
+    if not camera.url.startswith("rtsp://"):
+        scheme = camera.url.partition("://")[0]
+        raise ConfigError(f"{where}.url: found an address {scheme}://, expected rtsp:// or a file's path.")
+    if camera.trigger.source == "line":
+        raise ConfigError(
+            f"{where}.trigger.source: found 'line' for an RTSP stream, which has no input line. Set 'freerun' or "
+            "'software'."
+        )
+    if camera.rate_hz is not None or camera.loop:
+        raise ConfigError(
+            f"{where}: found rate_hz or loop for an RTSP stream, expected them only for a file. Remove them."
+        )
 
 
 def _check_engine_threads(engine: EngineConfig, origin: str) -> None:

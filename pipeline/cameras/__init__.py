@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.config import FolderCameraConfig, SimulatedCameraConfig
+from pipeline.config import FolderCameraConfig, SimulatedCameraConfig, VideoCameraConfig
 
 if TYPE_CHECKING:
     from pipeline.cameras.camera import Camera
@@ -28,6 +28,10 @@ def open_camera(config: CameraConfig, *, camera_epoch: int = 0) -> Camera:
         from pipeline.cameras.folder import FolderCamera
 
         return FolderCamera(config, camera_epoch=camera_epoch)
+    if isinstance(config, VideoCameraConfig):
+        from pipeline.cameras.video import open_video
+
+        return open_video(config, camera_epoch=camera_epoch)
     from pipeline.cameras.pylon import PylonCamera
 
     return PylonCamera(config, camera_epoch=camera_epoch)
