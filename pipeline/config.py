@@ -117,9 +117,9 @@ class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
 class VideoCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="video"):
     """A network camera's stream or a video file: `url` is `rtsp://...`, or the file's path.
 
-    Of a stream: `transport`; `open_timeout_ms` until its first live picture, `read_timeout_ms` without a fresh one
-    until it counts as lost; pictures that lag behind the others by more than `max_lag_ms` are old and skipped. Of a
-    file: `loop`, and `rate_hz` in place of the file's own rate.
+    Of a stream: `transport`; `open_timeout_ms` until its first live picture, `read_timeout_ms` without a
+    fresh one until it counts as lost; pictures that lag behind the others by more than `max_lag_ms` are old
+    and skipped. Of a file: `loop`, and `rate_hz` in place of the file's own rate.
     """
 
     url: Annotated[str, Meta(min_length=1)]
@@ -256,8 +256,8 @@ def _check_video(camera: VideoCameraConfig, where: str) -> None:
         raise ConfigError(f"{where}.url: found an address {scheme}://, expected rtsp:// or a file's path.")
     if camera.trigger.source == "line":
         raise ConfigError(
-            f"{where}.trigger.source: found 'line' for an RTSP stream, which has no input line. Set 'freerun' or "
-            "'software'."
+            f"{where}.trigger.source: found 'line' for an RTSP stream, which has no input line. Set "
+            "'freerun' or 'software'."
         )
     if camera.rate_hz is not None or camera.loop:
         raise ConfigError(

@@ -1,12 +1,12 @@
 """What the pictures of a live stream are worth: how old, whether whole, which one is handed over. Pure.
 
-- A stream says when each picture was taken, but in a clock of its own. The picture that arrived with the least
-  delay was not held up; how much later than it another one arrived is that one's lag. The delay that all have in
-  common (exposure, encoding, transfer) is not known.
+- A stream says when each picture was taken, but in a clock of its own. The picture that arrived with the
+  least delay was not held up; how much later than it another one arrived is that one's lag. The delay that
+  all have in common (exposure, encoding, transfer) is not known.
 - At the opening the first pictures may come from a queue: none counts until one had to be waited for.
-- After a damaged or missing picture those that refer to it are damaged as well, and a decoder does not say so:
-  until the next key frame none is whole. A step in time of more than `MISSING_STEPS` usual ones is a missing
-  picture. Where each picture is a key frame (MJPEG), each stands for itself.
+- After a damaged or missing picture those that refer to it are damaged as well, and a decoder does not say
+  so: until the next key frame none is whole. A step in time of more than `MISSING_STEPS` usual ones is a
+  missing picture. Where each picture is a key frame (MJPEG), each stands for itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ StreamTriggerSource = Literal["freerun", "software"]
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """One decoded picture of a stream: `number` counts all of them; times in ns, `pts_ns` in the stream's clock."""
+    """One decoded picture; `number` counts those of the stream, `pts_ns` is in the stream's clock."""
 
     picture: Any
     number: int
@@ -38,8 +38,8 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 class StreamClock:
     """Host time of a stream's timestamps, by the least delay seen, which may grow by `DRIFT` of the time.
 
-    So a backlog of many pictures does not become the new normal, and a stream's clock that runs up to 1 % wrong is
-    followed. A clock that steps back starts a new one, unsettled.
+    So a backlog of many pictures does not become the new normal, and a stream's clock that runs up to 1 %
+    wrong is followed. A clock that steps back starts a new one, unsettled.
     """
 
     def __init__(self) -> None:
@@ -62,21 +62,21 @@ class StreamClock:
 
 
 class Steps:
-    """Tells from the time between pictures that one is missing."""
+    """Tells from the time between pictures how many are missing."""
 
     def __init__(self) -> None:
         self._steps_ns: deque[int] = deque(maxlen=_REMEMBERED_STEPS)
         self._previous_ns: int | None = None
 
-    def is_missing(self, pts_ns: int) -> bool:
-        """Whether a picture is missing between the last one and this."""
+    def missing(self, pts_ns: int) -> int:
+        """How many pictures are missing between the last one and this."""
         previous_ns, self._previous_ns = self._previous_ns, pts_ns
-        if previous_ns is None:
-            return False
+        if previous_ns is None or pts_ns <= previous_ns:
+            return 0
         step_ns = pts_ns - previous_ns
         usual_ns = statistics.median(self._steps_ns) if self._steps_ns else step_ns
         self._steps_ns.append(step_ns)
-        return step_ns > MISSING_STEPS * usual_ns
+        return max(1, round(step_ns / usual_ns) - 1) if step_ns > MISSING_STEPS * usual_ns else 0
 
 
 class Wholeness:
@@ -97,8 +97,8 @@ class Wholeness:
 class Selection:
     """Which arrival the reader gets.
 
-    `freerun`: the newest; one that nobody took is replaced. `software`: the first that was due after the trigger;
-    a trigger while one is pending is lost, but counted.
+    `freerun`: the newest; one that nobody took is replaced. `software`: the first that was due after the
+    trigger; a trigger while one is pending is lost, but counted.
     """
 
     def __init__(self, source: StreamTriggerSource) -> None:
@@ -115,9 +115,7 @@ class Selection:
 
     def offer(self, arrival: Arrival) -> None:
         """A picture has arrived."""
-        if self._source == "freerun":
-            self._waiting = arrival
-        elif self._pending is not None and self._waiting is None and arrival.exposed_ns >= self._pending[0]:
+        if self._source == "freerun" or self._is_answer(arrival):
             self._waiting = arrival
 
     def take(self) -> tuple[Arrival, int | None] | None:
@@ -127,3 +125,8 @@ class Selection:
         taken = (self._waiting, self._pending[1] if self._pending else None)
         self._waiting = self._pending = None
         return taken
+
+    def _is_answer(self, arrival: Arrival) -> bool:
+        if self._pending is None or self._waiting is not None:
+            return False
+        return arrival.exposed_ns >= self._pending[0]

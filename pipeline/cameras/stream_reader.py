@@ -19,8 +19,8 @@ _GOODBYE_S = 0.5
 class StreamReader:
     """Opens a stream in a thread of its own, decodes every picture at once, keeps one for `take`.
 
-    The thread owns the connection: a server that answers nothing holds up the thread, never the caller. It ends by
-    itself, at the latest when the stream has been silent for the read timeout after `close`.
+    The thread owns the connection: a server that answers nothing holds up the thread, never the caller. After
+    `close` it ends by itself, at the latest when the stream has been silent for the read timeout.
     """
 
     def __init__(self, av: Any, config: VideoCameraConfig, selection: Selection) -> None:
@@ -128,13 +128,14 @@ class StreamReader:
             return []
 
     def _arrive(self, picture: Any, arrived_ns: int, waited_ns: int) -> None:
-        self._number += 1
         if picture.pts is None:
             return
         pts_ns = round(picture.pts * picture.time_base * 10**9)
+        missing = self._steps.missing(pts_ns)
+        self._number += 1 + missing
         exposed_ns = self._clock.to_host_ns(pts_ns, arrived_ns, waited_ns)
         whole = self._wholeness.advance(
-            key_frame=picture.key_frame, corrupt=picture.is_corrupt, missing=self._steps.is_missing(pts_ns)
+            key_frame=picture.key_frame, corrupt=picture.is_corrupt, missing=missing > 0
         )
         arrival = Arrival(
             picture=picture,
@@ -144,11 +145,15 @@ class StreamReader:
             arrived_ns=arrived_ns,
             whole=whole,
         )
-        old = arrived_ns - exposed_ns > self._config.max_lag_ms * 1_000_000
-        if old or not self._clock.settled or (self._first is None and not whole):
+        self._offer(arrival)
+
+    def _offer(self, arrival: Arrival) -> None:
+        """Let the reader have it, unless it is old or nothing has been whole yet."""
+        old = arrival.arrived_ns - arrival.exposed_ns > self._config.max_lag_ms * 1_000_000
+        if old or not self._clock.settled or (self._first is None and not arrival.whole):
             return
         with self._changed:
-            self._first = self._first or picture
-            self._fresh_ns = arrived_ns
+            self._first = self._first or arrival.picture
+            self._fresh_ns = arrival.arrived_ns
             self._selection.offer(arrival)
             self._changed.notify_all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pipeline.cameras.camera import Camera
-    from pipeline.cameras.live import Arrival, StreamTriggerSource
+    from pipeline.cameras.live import Arrival
     from pipeline.config import VideoCameraConfig
 
 
@@ -37,13 +37,13 @@ def open_video(config: VideoCameraConfig, *, camera_epoch: int = 0) -> Camera:
 class VideoStreamCamera:
     """One RTSP stream, opened, with its first live picture decoded.
 
-    `freerun`: the newest picture; skipped ones show as a gap in `frame_id`. `software`: the first picture that was
-    due after the trigger. The camera is not told of the trigger: the picture's exposure lies before its
-    arrival by what exposure, encoding and transfer take, which no one can know here. `frame_id` then counts the
-    pictures handed over, `raw_frame_id` all that were decoded. There is no input line.
+    `freerun`: the newest picture; skipped ones show as a gap in `frame_id`. `software`: the first picture
+    that was due to arrive after the trigger. The camera is not told of the trigger: a picture was exposed
+    before it arrived, by what encoding and transfer take, which cannot be known here. `frame_id` then counts
+    the pictures handed over, `raw_frame_id` those of the stream, missing ones included. No input line.
 
-    `exposed_ns` is the arrival, less the picture's lag behind the least delayed ones (`pipeline.cameras.live`,
-    which also says when a picture is old and when it is whole). One that is not whole is delivered with
+    `exposed_ns` is the arrival less the picture's lag behind the least delayed ones; `pipeline.cameras.live`
+    also says when a picture is old and when it is whole. One that is not whole is delivered with
     `complete=False`, black.
 
     Raises:
@@ -62,7 +62,7 @@ class VideoStreamCamera:
         self._counter = FrameCounter()
         self._pixels = PixelReader(av, config.pixel_format)
         self._closed = False
-        self._reader = StreamReader(av, config, Selection(cast("StreamTriggerSource", source)))
+        self._reader = StreamReader(av, config, Selection(source))
         try:
             self._info = self._check()
         except CameraError:
@@ -79,8 +79,8 @@ class VideoStreamCamera:
         self._check_open()
         if self._config.trigger.source != "software":
             raise CameraError(
-                f"Video camera {self._config.name} was asked for a software trigger, but its trigger source is "
-                f"{self._config.trigger.source!r}. Set trigger.source to 'software'."
+                f"Video camera {self._config.name} was asked for a software trigger, but its trigger source "
+                f"is {self._config.trigger.source!r}. Set trigger.source to 'software'."
             )
         try:
             self._reader.trigger()

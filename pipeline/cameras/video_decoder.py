@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 # Their first plane is the luma, one byte a pixel; a grey picture has no other.
 _LUMA_FORMATS = frozenset(
-    ("gray", "nv12", "nv16", "nv21", "nv24", "yuv410p", "yuv411p", "yuv420p", "yuv422p", "yuv440p", "yuv444p")
-    + ("yuvj411p", "yuvj420p", "yuvj422p", "yuvj440p", "yuvj444p")
+    (
+        *("gray", "nv12", "nv16", "nv21", "nv24"),
+        *("yuv410p", "yuv411p", "yuv420p", "yuv422p", "yuv440p", "yuv444p"),
+        *("yuvj411p", "yuvj420p", "yuvj422p", "yuvj440p", "yuvj444p"),
+    )
 )
 _RGB_FORMATS = frozenset(("rgb24", "bgr24", "rgb0", "bgr0", "0rgb", "0bgr", "gbrp"))
+_SPARE_S = 1.0
 _SECRETS = re.compile(r"(?i)\b(user(?:name)?|pass(?:word|wd)?|pwd|token|auth)=[^&;/?\s]*")
 
 
@@ -50,20 +54,21 @@ def open_stream(av: Any, config: VideoCameraConfig) -> Any:
     Raises:
         FFmpegError: it cannot be opened in the time; its text shows the address, see `reason`.
     """
-    seconds = (config.open_timeout_ms / 1e3, config.read_timeout_ms / 1e3)
-    # Without nobuffer the pictures that were read to learn the format come first, old by a second.
-    options = {"rtsp_transport": config.transport, "fflags": "nobuffer"}
+    # The reader sees to the set times; these let its thread end.
+    seconds = (config.open_timeout_ms / 1e3 + _SPARE_S, config.read_timeout_ms / 1e3 + _SPARE_S)
+    # Its rate is not needed, and to learn it takes a second of pictures.
+    options = {"rtsp_transport": config.transport, "fpsprobesize": "0"}
     return av.open(config.url, options=options, timeout=seconds)
 
 
 def video_stream(av: Any, container: Any) -> Any:
-    """The container's video, set to decode without delay and to give damaged pictures too; None if it has none."""
+    """The container's video, set to give every picture at once, damaged ones too; None if it has none."""
     if not container.streams.video:
         return None
     stream = container.streams.video[0]
     decoder = stream.codec_context
     decoder.thread_count = 1  # threads by frame would hold pictures back
-    decoder.flags |= av.codec.context.Flags.output_corrupt | av.codec.context.Flags.low_delay
+    decoder.flags |= av.codec.context.Flags.output_corrupt
     return stream
 
 

@@ -27,9 +27,9 @@ class VideoFileCamera(PacedCamera):
     """The pictures of a video file in the order of their timestamps; `header.source` is `NAME#NUMBER`.
 
     They pass at `rate_hz`, or at the file's average rate; for the schedule and a late reader see
-    `pipeline.cameras.belt`. A picture that cannot be decoded or is damaged, and those that refer to it, up to the
-    next key frame, are delivered with `complete=False`, black. After the last one `read` raises
-    `EndOfFramesError`, unless `loop` is set. The parts are not on the line now, so `simulated` is True.
+    `pipeline.cameras.belt`. A picture that cannot be decoded or that the decoder calls damaged, and those
+    after it up to the next key frame, are delivered with `complete=False`, black. After the last one `read`
+    raises `EndOfFramesError`, unless `loop` is set. The parts are not on the line now: `simulated` is True.
 
     Raises:
         CameraError: the file is missing or no video, or has another size or kind of pixels.
@@ -43,7 +43,7 @@ class VideoFileCamera(PacedCamera):
             check_picture(config.name, config, self._file.format)
             rate_hz = config.rate_hz or self._file.rate_hz
             if not rate_hz:
-                raise CameraError(f"Video camera {config.name}: {path} does not say its rate. Set rate_hz.")
+                raise CameraError(f"Video camera {config.name}: {path} has no rate. Set rate_hz.")
         except CameraError:
             self._file.close()
             raise
@@ -85,7 +85,9 @@ class _PictureMaker:
         if found is not None:
             return Picture(self._pixels.pixels(found), self._info.pixel_format, source=source)
         _log.warning("camera %s: %s is damaged. Its frame is marked incomplete.", self._info.name, source)
-        shape = (self._info.height_px, self._info.width_px, 3)[: 2 if self._info.pixel_format == "Mono8" else 3]
+        shape = (self._info.height_px, self._info.width_px, 3)[
+            : 2 if self._info.pixel_format == "Mono8" else 3
+        ]
         return Picture(np.zeros(shape, np.uint8), self._info.pixel_format, complete=False, source=source)
 
 
@@ -96,17 +98,21 @@ class _VideoFile:
         self._av = av
         self._path = path
         self._container: Any = None
+        self._ahead: tuple[int, Any, bool] | None = None
+        self._next = 0
         if not path.is_file():
             raise CameraError(
-                f"Video camera {name}: found no file {path}, expected a video. Set `url` to one, or to rtsp://...; "
-                "a relative path starts at the working directory."
+                f"Video camera {name}: found no file {path}, expected a video. Set `url` to one, or to "
+                "rtsp://...; a relative path starts at the working directory."
             )
         try:
             self._open()
             self._times = sorted(set(self._packet_times()))
             self._open()
         except av.FFmpegError as error:
-            raise CameraError(f"Video camera {name}: {path} cannot be read as video: {reason(error)}.") from error
+            raise CameraError(
+                f"Video camera {name}: {path} cannot be read as video: {reason(error)}."
+            ) from error
         if self._stream is None or not self._times:
             self.close()
             raise CameraError(
@@ -126,8 +132,9 @@ class _VideoFile:
 
     @property
     def rate_hz(self) -> float:
-        """The average rate, 0 if the file does not say."""
-        return float(self._stream.average_rate or 0)
+        """The average rate by the timestamps; 0 of a single picture."""
+        span_s = float((self._times[-1] - self._times[0]) * self._stream.time_base)
+        return (self.pictures - 1) / span_s if span_s else 0.0
 
     def picture(self, number: int) -> Any:
         """Picture `number`; None if it is damaged, or cannot be read or decoded."""
@@ -155,8 +162,7 @@ class _VideoFile:
         self._container = self._av.open(str(self._path), options={"protocol_whitelist": "file"})
         self._stream = video_stream(self._av, self._container)
         self._decoded = self._decode()
-        self._ahead: tuple[int, Any, bool] | None = None
-        self._next = 0
+        self._ahead, self._next = None, 0
 
     def _packet_times(self) -> Iterator[int]:
         if self._stream is None:

@@ -9,11 +9,11 @@ import socket
 import subprocess
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable
+
     from typing_extensions import Self
 
 DEBIAN_PYTHON = "/usr/bin/python3"
@@ -25,7 +25,7 @@ _NEEDS = (
     "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst, GstRtspServer; "
     "Gst.init(None); assert all(Gst.ElementFactory.find(x) for x in ('openh264enc', 'rtph264pay', 'appsrc'))"
 )
-_BITS, _COLUMNS, _ROWS, _MIDDLE = 16, 4, 4, 128
+_MEDIA = b"$\0"  # how an RTP packet of the first channel begins within RTSP
 
 
 def missing_packages() -> str | None:
@@ -81,16 +81,8 @@ class RtspServer:
         self._process.stdout.close()
 
 
-def picture_number(pixels: NDArray[np.uint8]) -> int:
-    """The number that a picture of the server shows; (H, W) or (H, W, 3)."""
-    luma: Any = pixels if pixels.ndim == 2 else pixels[..., 1]
-    height, width = luma.shape[0] // _ROWS, luma.shape[1] // _COLUMNS
-    centres = luma[height // 2 :: height, width // 2 :: width][:_ROWS, :_COLUMNS].ravel()
-    return sum(1 << bit for bit in range(_BITS) if centres[bit] > _MIDDLE)
-
-
 class Relay:
-    """Passes one connection on to `port`; with `hold_after` what the server sends from then on waits for `release`.
+    """Passes one connection on to `port`; it can hold back, change or drop what the server sends.
 
     `hold_after`: bytes of the client's request after which to hold.
     """
@@ -100,12 +92,17 @@ class Relay:
         self._hold_after = hold_after
         self._flowing = threading.Event()
         self._flowing.set()
+        self._spoil: Callable[[bytes], bytes] | None = None
         self.held = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = [self._listener]
         self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/line"
         self._threads = [threading.Thread(target=self._serve)]
         self._threads[0].start()
+
+    def spoil(self, how: Callable[[bytes], bytes]) -> None:
+        """Pass on `how` of the next RTP packet's bytes in place of them, once."""
+        self._spoil = how
 
     def hold(self) -> None:
         """Keep what the server sends."""
@@ -157,6 +154,9 @@ class Relay:
         try:
             while data := server.recv(65_536):
                 self._flowing.wait()
+                spoil = self._spoil
+                if spoil is not None and data[:2] == _MEDIA:
+                    data, self._spoil = spoil(data), None
                 client.sendall(data)
             client.shutdown(socket.SHUT_WR)
         except OSError:
