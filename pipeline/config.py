@@ -136,8 +136,26 @@ class VideoCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="video"):
         return "://" in self.url
 
 
+class V4l2CameraConfig(_CameraSection, frozen=True, kw_only=True, tag="v4l2"):
+    """A USB or other camera of the kernel, by `device` (a path, best in /dev/v4l/by-id) or by `serial`.
+
+    With neither there must be exactly one. `device_format` is the device's format by its four characters,
+    null for the best that it offers; `gain` and `controls` (by the names that `v4l2-ctl --list-ctrls` shows)
+    are in the device's own units. Without a picture for `read_timeout_ms` the camera counts as lost.
+    """
+
+    device: str | None = None
+    serial: str | None = None
+    device_format: Annotated[str, Meta(pattern="^[A-Z0-9]{4}$")] | None = None
+    rate_hz: PositiveFloat | None = None
+    exposure_us: PositiveFloat | None = None
+    gain: int | None = None
+    controls: dict[str, int] = {}
+    read_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_000
+
+
 CameraConfig = Union[  # noqa: UP007 - msgspec
-    SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig, VideoCameraConfig
+    SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig, VideoCameraConfig, V4l2CameraConfig
 ]
 
 
@@ -245,6 +263,11 @@ def _check_consistency(config: Config, origin: str) -> None:
             )
         if isinstance(camera, VideoCameraConfig):
             _check_video(camera, f"{origin}: cameras[{index}]")
+        if isinstance(camera, V4l2CameraConfig) and camera.trigger.source == "line":
+            raise ConfigError(
+                f"{origin}: cameras[{index}].trigger.source: found 'line' for a V4L2 camera, which has no "
+                "input line. Set 'freerun' or 'software'."
+            )
 
 
 def _check_video(camera: VideoCameraConfig, where: str) -> None:
