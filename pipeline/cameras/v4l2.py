@@ -44,8 +44,8 @@ class V4l2Camera:
     There is no input line.
 
     `exposed_ns` is the kernel's timestamp (monotonic), less the exposure time if the driver takes it at the
-    end of the picture and `exposure_us` is set; the arrival, if the driver has another clock. A picture that the
-    driver marks as faulty, or that is too short, is delivered with `complete=False`, black.
+    end of the picture and `exposure_us` is set; the arrival, if the driver has another clock. A picture that
+    the driver marks as faulty, or that is too short, is delivered with `complete=False`, black.
 
     Raises:
         CameraError: no such camera, in use elsewhere, or a setting that it does not offer.

@@ -111,7 +111,11 @@ class V4l2Settings:
     def _set(self, control: abi.ControlDescription, value: int, key: str, unit: str) -> None:
         if not control.minimum <= value <= control.maximum:
             raise self._error(key, f"{value}{unit}", f"{control.minimum} to {control.maximum}{unit}")
-        self._device.ask(abi.VIDIOC_S_CTRL, abi.Control(id=control.id, value=value))
+        got = self._device.ask(abi.VIDIOC_S_CTRL, abi.Control(id=control.id, value=value))
+        if got.value != value:
+            raise self._error(
+                key, f"{value}{unit}", f"what the device takes as it is, next {got.value}{unit}"
+            )
 
     def _formats(self) -> Iterator[str]:
         index = 0

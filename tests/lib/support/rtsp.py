@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from typing_extensions import Self
 
 DEBIAN_PYTHON = "/usr/bin/python3"
@@ -82,7 +80,7 @@ class RtspServer:
 
 
 class Relay:
-    """Passes one connection on to `port`; it can hold back, change or drop what the server sends.
+    """Passes one connection on to `port`; it can hold back or drop what the server sends.
 
     `hold_after`: bytes of the client's request after which to hold.
     """
@@ -92,7 +90,7 @@ class Relay:
         self._hold_after = hold_after
         self._flowing = threading.Event()
         self._flowing.set()
-        self._spoil: Callable[[bytes], bytes] | None = None
+        self._dropping = False
         self.held = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = [self._listener]
@@ -100,9 +98,9 @@ class Relay:
         self._threads = [threading.Thread(target=self._serve)]
         self._threads[0].start()
 
-    def spoil(self, how: Callable[[bytes], bytes]) -> None:
-        """Pass on `how` of the next RTP packet's bytes in place of them, once."""
-        self._spoil = how
+    def drop_next(self) -> None:
+        """Lose the next RTP packet: a small picture, or a parameter set."""
+        self._dropping = True
 
     def hold(self) -> None:
         """Keep what the server sends."""
@@ -154,9 +152,9 @@ class Relay:
         try:
             while data := server.recv(65_536):
                 self._flowing.wait()
-                spoil = self._spoil
-                if spoil is not None and data[:2] == _MEDIA:
-                    data, self._spoil = spoil(data), None
+                if self._dropping and data[:2] == _MEDIA:
+                    self._dropping = False
+                    continue
                 client.sendall(data)
             client.shutdown(socket.SHUT_WR)
         except OSError:

@@ -14,7 +14,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 from numbered import BITS, numbered_luma  # noqa: E402 - this script's own folder
 
 
@@ -53,6 +53,20 @@ def pipeline_text(options: argparse.Namespace) -> str:
     return f"( appsrc name=source is-live=true format=time caps={caps} ! {encoder} )"
 
 
+def protect(server: GstRtspServer.RTSPServer, factory: GstRtspServer.RTSPMediaFactory, password: str) -> None:
+    """Let only `operator` see the stream."""
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "operator")
+    auth = GstRtspServer.RTSPAuth()
+    auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+    auth.add_digest("operator", password, token)
+    server.set_auth(auth)
+    permissions = GstRtspServer.RTSPPermissions()
+    for allowed in ("media.factory.access", "media.factory.construct"):
+        permissions.add_permission_for_role("operator", allowed, True)
+    factory.set_permissions(permissions)
+
+
 def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,6 +76,7 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=25)
     parser.add_argument("--gop", type=int, default=10)
     parser.add_argument("--codec", choices=("h264", "jpeg"), default="h264")
+    parser.add_argument("--password", help="of the user `operator`; without it nobody is asked")
     options = parser.parse_args()
     Gst.init(None)
     start_ns = time.monotonic_ns()
@@ -77,6 +92,8 @@ def main() -> None:
     server.set_address("127.0.0.1")
     server.set_service(str(options.port))
     server.get_mount_points().add_factory("/line", factory)
+    if options.password:
+        protect(server, factory, options.password)
     server.attach(None)
     print(json.dumps({"port": server.get_bound_port(), "start_ns": start_ns}), flush=True)
     GLib.MainLoop().run()

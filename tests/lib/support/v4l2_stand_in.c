@@ -31,7 +31,7 @@ static const __u32 RATES[] = {10, 25, 50};
 static struct v4l2_queryctrl controls[] = {
     {.id = V4L2_CID_BRIGHTNESS, .name = "Brightness", .minimum = -64, .maximum = 64, .step = 1},
     {.id = V4L2_CID_AUTOGAIN, .name = "Gain, Automatic", .minimum = 0, .maximum = 1, .step = 1},
-    {.id = V4L2_CID_GAIN, .name = "Gain", .minimum = 0, .maximum = 255, .step = 1},
+    {.id = V4L2_CID_GAIN, .name = "Gain", .minimum = 0, .maximum = 255, .step = 4},
     {.id = V4L2_CID_EXPOSURE_AUTO, .name = "Auto Exposure", .minimum = 0, .maximum = 3, .step = 1},
     {.id = V4L2_CID_EXPOSURE_ABSOLUTE, .name = "Exposure Time, Absolute", .minimum = 1, .maximum = 5000, .step = 1},
 };
@@ -135,7 +135,8 @@ static int set_control(struct v4l2_control *asked) {
         if (asked->value < controls[i].minimum || asked->value > controls[i].maximum) return refuse(ERANGE);
         if (asked->id == V4L2_CID_EXPOSURE_ABSOLUTE && values[3] != V4L2_EXPOSURE_MANUAL) return refuse(EACCES);
         if (asked->id == V4L2_CID_GAIN && values[1]) return refuse(EACCES);
-        values[i] = asked->value;
+        /* the nearest step below, which the caller is told */
+        asked->value = values[i] = asked->value - (asked->value - controls[i].minimum) % controls[i].step;
         return 0;
     }
     return refuse(EINVAL);

@@ -203,6 +203,7 @@ def test_exposure_gain_and_controls_are_set() -> None:
         ),
         ({"rate_hz": 30.0}, r"rate_hz: found 30, expected what the device offers, next 25\."),
         ({"exposure_us": 1e6}, r"exposure_us: found 10000 times 100 us, expected 1 to 5000 times 100 us\."),
+        ({"gain": 13}, r"gain: found 13, expected what the device takes as it is, next 12\."),
         ({"gain": 300}, r"gain: found 300, expected 0 to 255\."),
         (
             {"controls": {"focus": 1}},
