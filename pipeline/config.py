@@ -255,19 +255,23 @@ def _check_consistency(config: Config, origin: str) -> None:
                 "leave this machine unencrypted, and CURVE keys are not supported yet."
             )
     for index, camera in enumerate(config.cameras):
-        trigger = camera.trigger
-        if trigger.period_ms is not None and trigger.source != "software":
-            raise ConfigError(
-                f"{origin}: cameras[{index}].trigger.period_ms: found {trigger.period_ms} with source "
-                f"{trigger.source!r}, expected it only with source 'software'."
-            )
-        if isinstance(camera, VideoCameraConfig):
-            _check_video(camera, f"{origin}: cameras[{index}]")
-        if isinstance(camera, V4l2CameraConfig) and camera.trigger.source == "line":
-            raise ConfigError(
-                f"{origin}: cameras[{index}].trigger.source: found 'line' for a V4L2 camera, which has no "
-                "input line. Set 'freerun' or 'software'."
-            )
+        _check_camera(camera, f"{origin}: cameras[{index}]")
+
+
+def _check_camera(camera: CameraConfig, where: str) -> None:
+    trigger = camera.trigger
+    if trigger.period_ms is not None and trigger.source != "software":
+        raise ConfigError(
+            f"{where}.trigger.period_ms: found {trigger.period_ms} with source {trigger.source!r}, expected "
+            "it only with source 'software'."
+        )
+    if isinstance(camera, VideoCameraConfig):
+        _check_video(camera, where)
+    if isinstance(camera, V4l2CameraConfig) and trigger.source == "line":
+        raise ConfigError(
+            f"{where}.trigger.source: found 'line' for a V4L2 camera, which has no input line. Set "
+            "'freerun' or 'software'."
+        )
 
 
 def _check_video(camera: VideoCameraConfig, where: str) -> None:

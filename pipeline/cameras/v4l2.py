@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from pipeline.cameras.counters import FrameCounter
 from pipeline.cameras.v4l2_devices import capabilities, find_cameras, select_path
 from pipeline.cameras.v4l2_pixels import pixels_of
 from pipeline.cameras.v4l2_settings import V4l2Settings
+from pipeline.cameras.v4l2_stream import V4l2Stream
 from pipeline.frame import Frame, FrameHeader
 
 if TYPE_CHECKING:
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from pipeline.cameras.v4l2_stream import Filled
     from pipeline.config import V4l2CameraConfig
 
-BUFFERS = 4
 _VIRTUAL_DRIVERS = ("vivid",)
+_REASONS = {
+    errno.ENODEV: "it is gone (unplugged)",
+    errno.EBUSY: "another program uses it",
+    errno.ENOSPC: "the USB bus has too little bandwidth left",
+}
 
 
 def discover() -> list[FoundCamera]:
@@ -36,7 +41,7 @@ def discover() -> list[FoundCamera]:
 
 
 class V4l2Camera:
-    """One V4L2 camera, set and streaming into `BUFFERS` mapped buffers.
+    """One V4L2 camera, set and streaming.
 
     `freerun`: the newest picture; skipped ones, and those that the kernel had no buffer for, show as a gap in
     `frame_id`. Pictures that waited while nobody read are old and skipped. `software`: the first picture
@@ -62,8 +67,8 @@ class V4l2Camera:
         self._counter = FrameCounter()
         self._triggers = 0
         self._pending: tuple[int, int] | None = None  # when, and how many triggers up to it
-        self._maps: list[mmap.mmap] = []
         self._device: abi.Device | None = None
+        self._stream: V4l2Stream | None = None
         try:
             with self._explained("be opened"):
                 self._info = self._open()
@@ -90,13 +95,13 @@ class V4l2Camera:
 
     def read(self, timeout_s: float) -> Frame | None:
         """Wait for the next frame, at most `timeout_s` seconds; None if none came."""
-        device = self._opened()
+        device, stream = self._opened()
         until_ns = time.monotonic_ns() + round(timeout_s * 1e9)
         with self._explained("be read"):
             while True:
-                taken = self._take(device)
+                taken = self._take(stream)
                 if taken is not None:
-                    return self._frame(device, *taken)
+                    return self._frame(stream, *taken)
                 now_ns = time.monotonic_ns()
                 if now_ns >= self._silent_ns:
                     raise self._lost("be read", f"no picture for {self._config.read_timeout_ms} ms")
@@ -107,14 +112,11 @@ class V4l2Camera:
     def close(self) -> None:
         """Stop the stream and release the device; safe to call again, also after it was unplugged."""
         device, self._device = self._device, None
-        if device is None:
-            return
-        with suppress(OSError):  # an unplugged device cannot be stopped, only forgotten
-            device.ask(abi.VIDIOC_STREAMOFF, abi.BufferType(type=abi.CAPTURE))
-        for mapped in self._maps:
-            mapped.close()
-        self._maps = []
-        device.close()
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+        if device is not None:
+            device.close()
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +134,8 @@ class V4l2Camera:
                 "expected a capture device with one plane. Of a camera's files the first is usually the one."
             )
         self._layout = V4l2Settings(self._config.name, device).apply(self._config)
-        self._start(device)
+        self._stream = V4l2Stream(device)
+        self._heard()
         return CameraInfo(
             name=self._config.name,
             kind="v4l2",
@@ -145,71 +148,45 @@ class V4l2Camera:
             simulated=said.driver.decode() in _VIRTUAL_DRIVERS,
         )
 
-    def _start(self, device: abi.Device) -> None:
-        asked = abi.BufferRequest(count=BUFFERS, type=abi.CAPTURE, memory=abi.MMAP)
-        granted = device.ask(abi.VIDIOC_REQBUFS, asked).count
-        for index in range(granted):
-            buffer = device.ask(
-                abi.VIDIOC_QUERYBUF, abi.Buffer(index=index, type=abi.CAPTURE, memory=abi.MMAP)
-            )
-            offset = buffer.offset & 0xFFFF_FFFF
-            self._maps.append(mmap.mmap(device.fd, buffer.length, offset=offset))
-            self._give_back(device, index)
-        device.ask(abi.VIDIOC_STREAMON, abi.BufferType(type=abi.CAPTURE))
-        self._heard()
-
     def _heard(self) -> None:
         """The device has just shown that it is alive; how long it may be silent from now on."""
         self._silent_ns = time.monotonic_ns() + self._config.read_timeout_ms * 1_000_000
 
-    def _take(self, device: abi.Device) -> tuple[abi.Buffer, int] | None:
+    def _take(self, stream: V4l2Stream) -> tuple[Filled, int] | None:
         """The buffer that the trigger source selects, and when it was exposed; all others go back."""
-        kept: tuple[abi.Buffer, int] | None = None
-        filled = 0
-        while (buffer := self._dequeue(device)) is not None:
-            filled += 1
-            exposed_ns = self._exposed_ns(buffer)
+        kept: tuple[Filled, int] | None = None
+        count = 0
+        while (filled := stream.take()) is not None:
+            self._heard()
+            count += 1
+            exposed_ns = self._exposed_ns(filled)
             if self._config.trigger.source == "software":
                 if self._pending is not None and exposed_ns >= self._pending[0]:
-                    return buffer, exposed_ns
-                self._give_back(device, buffer.index)
+                    return filled, exposed_ns
+                stream.give_back(filled.index)
                 continue
             if kept is not None:
-                self._give_back(device, kept[0].index)
-            kept = buffer, exposed_ns
-        if kept is not None and filled >= len(self._maps):  # the kernel ran out of buffers: all are old
-            self._give_back(device, kept[0].index)
+                stream.give_back(kept[0].index)
+            kept = filled, exposed_ns
+        if kept is not None and count >= len(stream):  # the driver ran out of buffers: all are old
+            stream.give_back(kept[0].index)
             return None
         return kept
 
-    def _dequeue(self, device: abi.Device) -> abi.Buffer | None:
-        try:
-            buffer = device.ask(abi.VIDIOC_DQBUF, abi.Buffer(type=abi.CAPTURE, memory=abi.MMAP))
-        except BlockingIOError:
-            return None
-        self._heard()
-        return buffer
-
-    def _give_back(self, device: abi.Device, index: int) -> None:
-        device.ask(abi.VIDIOC_QBUF, abi.Buffer(index=index, type=abi.CAPTURE, memory=abi.MMAP))
-
-    def _exposed_ns(self, buffer: abi.Buffer) -> int:
-        if buffer.flags & abi.BUF_FLAG_TIMESTAMP_MASK != abi.BUF_FLAG_TIMESTAMP_MONOTONIC:
+    def _exposed_ns(self, filled: Filled) -> int:
+        if not filled.monotonic:
             return time.monotonic_ns()
-        stamp_ns = int(buffer.seconds) * 10**9 + int(buffer.microseconds) * 1_000
-        if buffer.flags & abi.BUF_FLAG_TSTAMP_SRC_MASK == abi.BUF_FLAG_TSTAMP_SRC_SOE:
-            return stamp_ns
-        return stamp_ns - round((self._config.exposure_us or 0.0) * 1e3)
+        if filled.stamped_at_start:
+            return filled.stamp_ns
+        return filled.stamp_ns - round((self._config.exposure_us or 0.0) * 1e3)
 
-    def _frame(self, device: abi.Device, buffer: abi.Buffer, exposed_ns: int) -> Frame:
-        raw = int(buffer.sequence)
-        pixels = self._pixels(buffer)
-        self._give_back(device, buffer.index)
-        monotonic = buffer.flags & abi.BUF_FLAG_TIMESTAMP_MASK == abi.BUF_FLAG_TIMESTAMP_MONOTONIC
+    def _frame(self, stream: V4l2Stream, filled: Filled, exposed_ns: int) -> Frame:
+        pixels = self._pixels(stream, filled)
+        stream.give_back(filled.index)
         header = FrameHeader(
             camera=self._config.name,
-            frame_id=self._number(raw),
-            raw_frame_id=raw,
+            frame_id=self._number(filled.sequence),
+            raw_frame_id=filled.sequence,
             camera_epoch=self._camera_epoch,
             width_px=self._config.width_px,
             height_px=self._config.height_px,
@@ -218,8 +195,8 @@ class V4l2Camera:
             exposed_ns=exposed_ns,
             received_ns=time.monotonic_ns(),
             received_utc_ns=time.time_ns(),
-            camera_timestamp_ns=int(buffer.seconds) * 10**9 + int(buffer.microseconds) * 1_000,
-            camera_clock="host" if monotonic else "device",
+            camera_timestamp_ns=filled.stamp_ns,
+            camera_clock="host" if filled.monotonic else "device",
             trigger_count=self._pending[1] if self._pending else None,
             simulated=self._info.simulated,
         )
@@ -234,12 +211,11 @@ class V4l2Camera:
         except ValueError as error:
             raise self._lost("be read", str(error)) from error
 
-    def _pixels(self, buffer: abi.Buffer) -> NDArray[np.uint8] | None:
-        if buffer.flags & abi.BUF_FLAG_ERROR:
+    def _pixels(self, stream: V4l2Stream, filled: Filled) -> NDArray[np.uint8] | None:
+        if filled.faulty:
             return None
-        data = np.frombuffer(self._maps[buffer.index], np.uint8, buffer.bytesused)
         return pixels_of(
-            data,
+            stream.data(filled),
             self._layout.name,
             self._config.pixel_format,
             width_px=self._config.width_px,
@@ -247,10 +223,10 @@ class V4l2Camera:
             row_bytes=self._layout.row_bytes,
         )
 
-    def _opened(self) -> abi.Device:
-        if self._device is None:
+    def _opened(self) -> tuple[abi.Device, V4l2Stream]:
+        if self._device is None or self._stream is None:
             raise CameraError(f"V4L2 camera {self._config.name} is closed. Open it again.")
-        return self._device
+        return self._device, self._stream
 
     def _lost(self, action: str, reason: str) -> CameraError:
         return CameraError(
@@ -264,5 +240,4 @@ class V4l2Camera:
         try:
             yield
         except OSError as error:
-            reasons = {errno.ENODEV: "it is gone (unplugged)", errno.EBUSY: "another program uses it"}
-            raise self._lost(action, reasons.get(error.errno or 0, str(error))) from error
+            raise self._lost(action, _REASONS.get(error.errno or 0, str(error))) from error

@@ -44,7 +44,7 @@ static int queue[BUFFERS], queued, done[BUFFERS], finished, streaming;
 static struct v4l2_buffer buffers[BUFFERS];
 static long long next_ns;
 static __u32 sequence;
-static int unplugged, still, faulty, cut_short, plain_clock;
+static int unplugged, still, faulty, cut_short, plain_clock, no_bandwidth;
 
 void stand_in_set(const char *name, int value) {
     if (!strcmp(name, "unplugged")) unplugged = value;
@@ -52,6 +52,7 @@ void stand_in_set(const char *name, int value) {
     if (!strcmp(name, "faulty")) faulty = value;
     if (!strcmp(name, "short")) cut_short = value;
     if (!strcmp(name, "plain_clock")) plain_clock = value;
+    if (!strcmp(name, "no_bandwidth")) no_bandwidth = value;
     if (!strcmp(name, "sequence")) sequence = value;
 }
 
@@ -236,6 +237,7 @@ static int answer(int fd, unsigned long request, void *data) {
         memmove(done, done + 1, --finished * sizeof *done);
         return 0;
     case VIDIOC_STREAMON:
+        if (no_bandwidth) return refuse(ENOSPC);
         streaming = 1;
         sequence = 0;
         next_ns = now_ns() + 1000000000LL / rate;

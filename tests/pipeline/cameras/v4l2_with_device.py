@@ -28,7 +28,7 @@ READ_TIMEOUT_MS = 300
 @pytest.fixture(autouse=True)
 def _whole_again() -> Iterator[None]:
     yield
-    for name in ("unplugged", "still", "faulty", "short", "plain_clock"):
+    for name in ("unplugged", "still", "faulty", "short", "plain_clock", "no_bandwidth"):
         _set(name, 0)
 
 
@@ -181,6 +181,15 @@ def test_a_second_program_is_refused() -> None:
     with _open() as camera:
         with pytest.raises(CameraError, match="usb1 cannot be opened: another program uses it"):
             _open()
+        assert _read(camera).header.complete
+
+
+def test_a_full_bus_is_explained_and_the_device_released() -> None:
+    _set("no_bandwidth")
+    with pytest.raises(CameraError, match="cannot be opened: the USB bus has too little bandwidth left"):
+        _open()
+    _set("no_bandwidth", 0)
+    with _open() as camera:
         assert _read(camera).header.complete
 
 
