@@ -158,7 +158,7 @@ class _VideoFile:
 
     def _open(self) -> None:
         self.close()
-        # A play list must not lead to other files' or the network's content.
+        # A play list in the file must not lead into the network.
         self._container = self._av.open(str(self._path), options={"protocol_whitelist": "file"})
         self._stream = video_stream(self._av, self._container)
         self._decoded = self._decode()
