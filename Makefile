@@ -31,7 +31,7 @@ $(VENV)/.run-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 	@echo "Installing the test dependencies into $(VENV) ..."
-	@$(PIP_INSTALL) --editable '.[train,backbones,timm,int8,pylon,recording,tensorrt-rtx,dev]'
+	@$(PIP_INSTALL) --editable '.[train,backbones,timm,int8,pylon,video,recording,tensorrt-rtx,dev]'
 	@touch $@ $(VENV)/.run-installed
 
 test: hooks unit

@@ -127,8 +127,53 @@ class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
     features: dict[str, bool | int | float | str] = {}
 
 
+class VideoCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="video"):
+    """A network camera's stream or a video file: `url` is `rtsp://...`, or the file's path.
+
+    Of a stream: `transport`; `open_timeout_ms` until its first live picture, `read_timeout_ms` without a
+    fresh one until it counts as lost; pictures that lag behind the others by more than `max_lag_ms` are old
+    and skipped. Of a file: `loop`, and `rate_hz` in place of the file's own rate.
+    """
+
+    url: Annotated[str, Meta(min_length=1)]
+    transport: Literal["tcp", "udp"] = "tcp"
+    open_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
+    read_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_000
+    max_lag_ms: Annotated[int, Meta(ge=10, le=10_000)] = 200
+    rate_hz: PositiveFloat | None = None
+    loop: bool = False
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether `url` is an address, not a path."""
+        return "://" in self.url
+
+
+class V4l2CameraConfig(_CameraSection, frozen=True, kw_only=True, tag="v4l2"):
+    """A USB or other camera of the kernel, by `device` (a path, best in /dev/v4l/by-id) or by `serial`.
+
+    With neither there must be exactly one. `device_format` is the device's format by its four characters,
+    null for the best that it offers; `gain` and `controls` (by the names that `v4l2-ctl --list-ctrls` shows)
+    are in the device's own units. Without a picture for `read_timeout_ms` the camera counts as lost.
+    """
+
+    device: str | None = None
+    serial: str | None = None
+    device_format: Annotated[str, Meta(pattern="^[A-Z0-9]{4}$")] | None = None
+    rate_hz: PositiveFloat | None = None
+    exposure_us: PositiveFloat | None = None
+    gain: int | None = None
+    controls: dict[str, int] = {}
+    read_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_000
+
+
 CameraConfig = Union[  # noqa: UP007 - msgspec
-    SimulatedCameraConfig, FolderCameraConfig, RecordingCameraConfig, PylonCameraConfig
+    SimulatedCameraConfig,
+    FolderCameraConfig,
+    RecordingCameraConfig,
+    PylonCameraConfig,
+    VideoCameraConfig,
+    V4l2CameraConfig,
 ]
 
 
@@ -228,12 +273,41 @@ def _check_consistency(config: Config, origin: str) -> None:
                 "leave this machine unencrypted, and CURVE keys are not supported yet."
             )
     for index, camera in enumerate(config.cameras):
-        trigger = camera.trigger
-        if trigger.period_ms is not None and trigger.source != "software":
-            raise ConfigError(
-                f"{origin}: cameras[{index}].trigger.period_ms: found {trigger.period_ms} with source "
-                f"{trigger.source!r}, expected it only with source 'software'."
-            )
+        _check_camera(camera, f"{origin}: cameras[{index}]")
+
+
+def _check_camera(camera: CameraConfig, where: str) -> None:
+    trigger = camera.trigger
+    if trigger.period_ms is not None and trigger.source != "software":
+        raise ConfigError(
+            f"{where}.trigger.period_ms: found {trigger.period_ms} with source {trigger.source!r}, expected "
+            "it only with source 'software'."
+        )
+    if isinstance(camera, VideoCameraConfig):
+        _check_video(camera, where)
+    if isinstance(camera, V4l2CameraConfig) and trigger.source == "line":
+        raise ConfigError(
+            f"{where}.trigger.source: found 'line' for a V4L2 camera, which has no input line. Set "
+            "'freerun' or 'software'."
+        )
+
+
+def _check_video(camera: VideoCameraConfig, where: str) -> None:
+    """Refuse what an address or a file cannot do; the address is not shown, it may hold a password."""
+    if not camera.is_stream:
+        return
+    if not camera.url.startswith("rtsp://"):
+        scheme = camera.url.partition("://")[0]
+        raise ConfigError(f"{where}.url: found an address {scheme}://, expected rtsp:// or a file's path.")
+    if camera.trigger.source == "line":
+        raise ConfigError(
+            f"{where}.trigger.source: found 'line' for an RTSP stream, which has no input line. Set "
+            "'freerun' or 'software'."
+        )
+    if camera.rate_hz is not None or camera.loop:
+        raise ConfigError(
+            f"{where}: found rate_hz or loop for an RTSP stream, expected them only for a file. Remove them."
+        )
 
 
 def _check_engine_threads(engine: EngineConfig, origin: str) -> None:

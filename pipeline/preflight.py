@@ -16,7 +16,7 @@ from engines.engine import EngineError
 from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
 from engines.targets import needs_build
-from pipeline.config import ConfigError, FolderCameraConfig
+from pipeline.config import ConfigError, FolderCameraConfig, VideoCameraConfig
 from pipeline.frame import CHANNELS, frame_bytes
 from pipeline.ring import SHARED_MEMORY, page_bytes
 from pipeline.sockets import bind_socket
@@ -42,6 +42,9 @@ def check_station(config: Config) -> Iterator[Finding]:
         if isinstance(camera, FolderCameraConfig):
             found = Path(camera.directory).is_dir()
             error = None if found else f"found no directory {camera.directory}, expected one with images."
+            yield Finding(f"camera {camera.name}", error)
+        if isinstance(camera, VideoCameraConfig) and not camera.is_stream:
+            error = None if Path(camera.url).is_file() else f"found no file {camera.url}, expected a video."
             yield Finding(f"camera {camera.name}", error)
     yield _check_memory(config)
     for name in ("results", "heatmaps", "replay"):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.config import FolderCameraConfig, RecordingCameraConfig, SimulatedCameraConfig
+from pipeline.config import (
+    FolderCameraConfig,
+    RecordingCameraConfig,
+    SimulatedCameraConfig,
+    V4l2CameraConfig,
+    VideoCameraConfig,
+)
 
 if TYPE_CHECKING:
     from pipeline.cameras.camera import Camera
@@ -32,6 +38,14 @@ def open_camera(config: CameraConfig, *, camera_epoch: int = 0) -> Camera:
         from pipeline.cameras.recording import RecordingCamera
 
         return RecordingCamera(config, camera_epoch=camera_epoch)
+    if isinstance(config, VideoCameraConfig):
+        from pipeline.cameras.video import open_video
+
+        return open_video(config, camera_epoch=camera_epoch)
+    if isinstance(config, V4l2CameraConfig):
+        from pipeline.cameras.v4l2 import V4l2Camera
+
+        return V4l2Camera(config, camera_epoch=camera_epoch)
     from pipeline.cameras.pylon import PylonCamera
 
     return PylonCamera(config, camera_epoch=camera_epoch)

@@ -20,10 +20,14 @@ from pipeline.config import (
     RecordingCameraConfig,
     SimulatedCameraConfig,
     TriggerConfig,
+    V4l2CameraConfig,
+    VideoCameraConfig,
 )
 from support.recordings import record_frames
+from support.v4l2_stand_in import STAND_IN_PATH, stand_in_is_loaded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.frame import PixelFormat
@@ -80,6 +84,23 @@ def _recording(directory: Path, pixel_format: PixelFormat, source: Source, rate_
     return open_camera(config, camera_epoch=EPOCH)
 
 
+def _video(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    if find_spec("av") is None:
+        pytest.skip("PyAV is not installed")
+    from support.videos import write_lossless
+
+    rng = np.random.default_rng(5)
+    shape = (HEIGHT, WIDTH) if pixel_format == "Mono8" else (HEIGHT, WIDTH, 3)
+    path = write_lossless(directory / "parts.mkv", [rng.integers(0, 256, shape, np.uint8) for _ in range(4)])
+    config = VideoCameraConfig(**_common(source, pixel_format), url=str(path), rate_hz=rate_hz, loop=True)
+    return open_camera(config, camera_epoch=EPOCH)
+
+
+def _rtsp(url: str, pixel_format: PixelFormat, source: Source, _: float) -> Camera:
+    config = VideoCameraConfig(**_common(source, pixel_format), url=url)
+    return open_camera(config, camera_epoch=EPOCH)
+
+
 def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
     if find_spec("pypylon") is None:
         pytest.skip("pypylon is not installed")
@@ -102,18 +123,60 @@ def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: 
     return PylonCamera(config, camera_epoch=EPOCH, configure=feed)
 
 
-KINDS = {"simulated": _simulated, "folder": _folder, "recording": _recording, "pylon": _pylon}
+def _v4l2(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    rate = rate_hz if source == "freerun" else None
+    config = V4l2CameraConfig(**_common(source, pixel_format), device=STAND_IN_PATH, rate_hz=rate)
+    return open_camera(config, camera_epoch=EPOCH)
+
+
+KINDS: dict[str, Any] = {
+    "simulated": _simulated,
+    "folder": _folder,
+    "recording": _recording,
+    "pylon": _pylon,
+    "video": _video,
+    "video-rtsp": _rtsp,
+}
+if stand_in_is_loaded():  # in the process that tests/pipeline/cameras/test_v4l2.py starts
+    KINDS = {"v4l2": _v4l2}
+LIVE = ("video-rtsp", "v4l2")
+NO_LINE = {
+    "pylon": "nothing pulls the emulator's input line",
+    "video-rtsp": "a stream has no input line",
+    "v4l2": "V4L2 knows no input line",
+}
 ALL = [(kind, pixel_format) for kind in KINDS for pixel_format in ("Mono8", "RGB8")]
 
 
 @pytest.fixture(params=ALL, ids="-".join)
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     kind, pixel_format = request.param
+    place: Path | str = request.getfixturevalue("rtsp_url") if kind == "video-rtsp" else tmp_path
 
     def open_one(source: Source, rate_hz: float = 25.0) -> Camera:
-        return KINDS[kind](tmp_path, pixel_format, source, rate_hz)
+        camera: Camera = KINDS[kind](place, pixel_format, source, rate_hz)
+        return camera
 
     return open_one
+
+
+@pytest.fixture(scope="module")
+def rtsp_url() -> Iterator[str]:
+    """A live stream of 25 pictures a second."""
+    from support.rtsp import RtspServer, missing_packages
+
+    if find_spec("av") is None:
+        pytest.skip("PyAV is not installed")
+    missing = missing_packages()
+    if missing is not None:
+        pytest.skip(missing)
+    options = ("--gop", "5", "--width", str(WIDTH), "--height", str(HEIGHT))
+    with RtspServer(*options, rate_hz=25) as server:
+        yield server.url
+
+
+def _kind_of(request: pytest.FixtureRequest) -> str:
+    return str(request.node.callspec.params["opener"][0])
 
 
 class TestCameraContract:
@@ -121,8 +184,8 @@ class TestCameraContract:
         kind, pixel_format = request.node.callspec.params["opener"]
         with opener("software") as camera:
             info = camera.info
-        assert (info.name, info.kind, info.pixel_format) == ("cam", kind, pixel_format)
-        assert (info.width_px, info.height_px, info.simulated) == (WIDTH, HEIGHT, True)
+        assert (info.name, info.kind, info.pixel_format) == ("cam", kind.partition("-")[0], pixel_format)
+        assert (info.width_px, info.height_px, info.simulated) == (WIDTH, HEIGHT, kind not in LIVE)
         assert all((info.vendor, info.model, info.serial))
 
     def test_no_trigger_gives_no_frame_in_the_time_asked(self, opener: Opener) -> None:
@@ -159,7 +222,7 @@ class TestCameraContract:
         assert (second.header.frame_id, second.header.trigger_count) == (1, 4)
 
     def test_header_and_pixels_agree(self, opener: Opener, request: pytest.FixtureRequest) -> None:
-        _, pixel_format = request.node.callspec.params["opener"]
+        kind, pixel_format = request.node.callspec.params["opener"]
         with opener("software") as camera:
             camera.trigger()
             frame = camera.read(LONG_S)
@@ -171,7 +234,7 @@ class TestCameraContract:
         assert (header.camera, header.camera_epoch, header.pixel_format) == ("cam", EPOCH, pixel_format)
         assert (header.width_px, header.height_px) == (WIDTH, HEIGHT)
         assert header.complete
-        assert header.simulated
+        assert header.simulated == (kind not in LIVE)
         assert abs(header.received_utc_ns - time.time_ns()) < 60e9
 
     def test_freerun_frames_come_at_the_rate(self, opener: Opener) -> None:
@@ -188,8 +251,8 @@ class TestCameraContract:
         assert all(a.exposed_ns < b.exposed_ns for a, b in itertools.pairwise(headers))
 
     def test_line_delivers_every_frame(self, opener: Opener, request: pytest.FixtureRequest) -> None:
-        if request.node.callspec.params["opener"][0] == "pylon":
-            pytest.skip("nothing pulls the emulator's input line")
+        if _kind_of(request) in NO_LINE:
+            pytest.skip(NO_LINE[_kind_of(request)])
         with opener("line", rate_hz=40.0) as camera:
             frames = [camera.read(LONG_S) for _ in range(8)]
         headers = [frame.header for frame in frames if frame is not None]
@@ -199,7 +262,13 @@ class TestCameraContract:
         assert span_ms == pytest.approx(7 * 25, abs=0.01)
 
     @pytest.mark.parametrize("source", ["freerun", "line"])
-    def test_a_software_trigger_is_refused_otherwise(self, opener: Opener, source: Source) -> None:
+    def test_a_software_trigger_is_refused_otherwise(
+        self, opener: Opener, source: Source, request: pytest.FixtureRequest
+    ) -> None:
+        if source == "line" and _kind_of(request) in NO_LINE and _kind_of(request) != "pylon":
+            with pytest.raises(CameraError, match=r"cam\b.*'line'"):
+                opener(source)
+            return
         with opener(source) as camera, pytest.raises(CameraError, match=r"cam .*trigger source"):
             camera.trigger()
 

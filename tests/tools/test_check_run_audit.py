@@ -177,7 +177,7 @@ def test_the_run_time_needs_no_torch(tmp_path: Path, raw: dict[str, Any]) -> Non
     """With a torch that cannot be imported in front of the real one, in every process."""
     block = tmp_path / "block"
     block.mkdir()
-    for name in ("torch", "onnx", "onnxscript", "sklearn", "pypylon"):
+    for name in ("torch", "onnx", "onnxscript", "sklearn", "pypylon", "av"):
         (block / f"{name}.py").write_text(f"raise ImportError('{name} is not for the run time')\n")
     command = [sys.executable, "-m", "tools.cli", "run", str(write(tmp_path, raw))]
     environment = os.environ | {"PYTHONPATH": str(block)}
