@@ -184,6 +184,7 @@ class PylonCamera:
             received_utc_ns=time.time_ns(),
             camera_timestamp_ns=timestamp_ns,
             camera_clock="device" if timestamp_ns else "none",
+            clock_drift_ppm=self._clock.drift_ppm,
             trigger_count=self._pending[1] if self._pending else None,
             simulated=self._info.simulated,
         )
