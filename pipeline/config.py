@@ -69,10 +69,10 @@ class TriggerConfig(_Section, frozen=True, kw_only=True):
     input line, every frame. `encoder`: every `encoder_counts` of the camera's encoder input, every frame.
     `software`: the station asks, every `period_ms`, or, if that is null, when a `trigger` request arrives.
 
-    With `announce_window_ms` a `trigger` request announces the part that `line` or `encoder` will take a frame
-    of within that time, one at a time: its ids go into the result, and no frame is a reject.
-    `frame_timeout_ms` is how long a software trigger, or the next frame of a free-running camera, is waited for
-    before the camera counts as lost. A free-run frame older than `max_age_ms` is skipped.
+    With `announce_window_ms` a `trigger` request announces the part that `line` or `encoder` will take a
+    frame of within that time, one at a time: its ids go into the result, and no frame is a reject.
+    `frame_timeout_ms` is how long the frame of a software trigger, or the next one of a free-running camera,
+    is waited for before the camera counts as lost. A free-run frame older than `max_age_ms` is skipped.
     """
 
     source: Literal["freerun", "line", "encoder", "software"]
@@ -289,7 +289,7 @@ def _check_trigger(trigger: TriggerConfig, where: str) -> None:
             )
     if trigger.source == "encoder" and trigger.encoder_counts is None:
         raise ConfigError(
-            f"{where}.encoder_counts: found null with source 'encoder', expected the counts between two parts."
+            f"{where}.encoder_counts: found null with source 'encoder', expected the counts between parts."
         )
 
 

@@ -59,8 +59,8 @@ class FoundCamera(msgspec.Struct, frozen=True, kw_only=True):
 class Camera(Protocol):
     """One opened, armed camera. Constructing it opens and arms it; `close()` is idempotent.
 
-    With trigger source `freerun` or `line` frames arrive by themselves; with `software` each call of
-    `trigger()` asks for one frame. Used from one thread.
+    With trigger source `freerun`, `line` or `encoder` frames arrive by themselves; with `software` each call
+    of `trigger()` asks for one frame. Used from one thread, but for `probe`.
     """
 
     @property
@@ -85,6 +85,14 @@ class Camera(Protocol):
         Raises:
             EndOfFramesError: recorded images are used up.
             CameraError: the camera is lost.
+        """
+        ...
+
+    def probe(self) -> None:
+        """Ask the device whether it is still there; may block, and is called from a thread of its own.
+
+        Raises:
+            CameraError: it is not.
         """
         ...
 
