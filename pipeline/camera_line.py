@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.dispatch import SlotAccount
 from pipeline.internal import CaptureStart, Release, RingSpec
 
 if TYPE_CHECKING:
     from pipeline.child import Child
-    from pipeline.config import CameraConfig
+    from pipeline.config import CameraConfig, RealtimeConfig
     from pipeline.frame import FrameHeader
     from pipeline.internal import FrameReady
     from pipeline.messages import TriggerSource
     from pipeline.ring import Ring
 
 MAX_TRIGGER_ID = 0xFFFFFFFF
+CLOCK_ALARM_PPM = 200.0
+"""Drift of a camera's clock against the host's; quartzes differ by less than 100."""
+
+
+class Announcement(NamedTuple):
+    """A part that the next frame is of, and until when (host monotonic) that frame may come."""
+
+    ordinal: int
+    until_ns: int
 
 
 class CameraLine:
-    """One camera as the station sees it. `shooting` is the software trigger that awaits its frame."""
+    """One camera as the station sees it.
+
+    `shooting` is the software trigger that awaits its frame, `announced` the part that the next frame of a
+    line or encoder is of.
+    """
 
     def __init__(self, config: CameraConfig, ring: Ring, child: Child) -> None:
         self.config = config
@@ -27,13 +40,15 @@ class CameraLine:
         self.child = child
         self.slots = SlotAccount(ring.slots)
         self.shooting: int | None = None
+        self.announced: Announcement | None = None
         self.newest: FrameReady | None = None
         self.ended = False
         self.skipped_here = 0
         self.skipped_in_capture = 0
         self.next_shot_ns: int | None = None
         self._trigger_id = 0
-        self._trigger_count: int | None = None
+        self._last: FrameHeader | None = None
+        self._clock_alarm = False
 
     @property
     def name(self) -> str:
@@ -43,7 +58,8 @@ class CameraLine:
     @property
     def source(self) -> TriggerSource:
         """What the station calls the origin of this camera's own triggers."""
-        return self.config.trigger.source
+        source = self.config.trigger.source
+        return "line" if source == "encoder" else source
 
     @property
     def period_ns(self) -> int | None:
@@ -66,7 +82,7 @@ class CameraLine:
         ring = self.ring
         return RingSpec(camera=self.name, fd=ring.fd, slots=ring.slots, slot_bytes=ring.slot_bytes)
 
-    def capture_start(self) -> CaptureStart:
+    def capture_start(self, realtime: RealtimeConfig) -> CaptureStart:
         """How the next life of the capture process is started."""
         return CaptureStart(
             endpoint=self.child.endpoint,
@@ -74,6 +90,7 @@ class CameraLine:
             camera_epoch=self.child.lives + 1,
             ring=self.ring_spec(),
             free_slots=self.slots.with_capture,
+            realtime=realtime,
         )
 
     def give_back(self, slot: int | None) -> None:
@@ -103,17 +120,53 @@ class CameraLine:
         return self._trigger_id
 
     def missed_before(self, header: FrameHeader) -> int:
-        """Line triggers that the camera counted since its last frame and gave no frame for."""
-        before, now = self._trigger_count, header.trigger_count
-        self._trigger_count = now
-        if before is None or now is None or self.source != "line":
+        """Parts since the last frame that have none: triggers the camera counted, or frames that were lost.
+
+        A device that is overtriggered counts triggers, if it can, and no frames; one whose frames are lost on
+        their way counts frames. A part is missing in one of the two ways only.
+        """
+        last, self._last = self._last, header
+        if last is None:
             return 0
-        return max(0, now - before - 1)
+        frames = header.frame_id - last.frame_id - 1
+        triggers = 0
+        if last.trigger_count is not None and header.trigger_count is not None:
+            triggers = header.trigger_count - last.trigger_count - 1
+        return max(0, frames, triggers)
+
+    def take_announced(self, now_ns: int) -> int | None:
+        """The announced part that a frame which comes now is of; None if none is, or its window is over."""
+        announced, self.announced = self.announced, None
+        return announced.ordinal if announced is not None and now_ns <= announced.until_ns else None
+
+    def awaits_announced(self, now_ns: int) -> bool:
+        """Whether a part was announced and its frame may still come."""
+        return self.announced is not None and now_ns <= self.announced.until_ns
+
+    def clock_alarm(self, header: FrameHeader) -> str | None:
+        """What is wrong with the camera's clock, said once; None if it runs with the host's."""
+        drift = header.clock_drift_ppm
+        if drift is None or abs(drift) <= CLOCK_ALARM_PPM:
+            self._clock_alarm = self._clock_alarm and drift is None
+            return None
+        if self._clock_alarm:
+            return None
+        self._clock_alarm = True
+        return (
+            f"camera {self.name}: its clock and this machine's drift apart by {drift:.0f} ppm, expected "
+            f"at most {CLOCK_ALARM_PPM:.0f}: times of exposure are unreliable. Check PTP or NTP."
+        )
+
+    def too_old(self, header: FrameHeader, now_ns: int) -> bool:
+        """Whether a free-run frame is older than the configuration allows."""
+        max_age_ms = self.config.trigger.max_age_ms
+        return max_age_ms is not None and now_ns - header.exposed_ns > max_age_ms * 1e6
 
     def forget_device(self) -> None:
         """A new life of the capture process counts its triggers from the start."""
         self.shooting = None
-        self._trigger_count = None
+        self.announced = None
+        self._last = None
         if self.newest is not None:
             self.give_back(self.newest.slot)
             self.newest = None

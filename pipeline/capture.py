@@ -6,6 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pipeline import realtime
 from pipeline.cameras import open_camera
 from pipeline.cameras.camera import CameraError, EndOfFramesError
 from pipeline.config import ConfigError
@@ -22,8 +23,10 @@ from pipeline.internal import (
     Stop,
     decode_to_capture,
 )
+from pipeline.realtime import GarbageCollector
 from pipeline.ring import Ring
-from pipeline.worker import Link, fail_start, read_start
+from pipeline.watchdog import Watchdog
+from pipeline.worker import Link, fail_start, leave, read_start
 
 if TYPE_CHECKING:
     from pipeline.cameras.camera import Camera
@@ -40,8 +43,11 @@ class Capture:
     given up: a frame that came late would be taken for the next part's.
     """
 
-    def __init__(self, camera: Camera, ring: Ring, link: Link, start: CaptureStart) -> None:
+    def __init__(
+        self, camera: Camera, ring: Ring, link: Link, start: CaptureStart, watchdog: Watchdog
+    ) -> None:
         self._camera = camera
+        self._watchdog = watchdog
         self._ring = ring
         self._link = link
         self._free = deque(start.free_slots)
@@ -50,25 +56,37 @@ class Capture:
         self._skipped = 0
         self._going = False
         self._stopped = False
+        self._watched_ns: int | None = None
+        self._garbage = GarbageCollector()
 
     def run(self) -> None:
         """Serve until stopped.
 
         Raises:
-            CameraError: the camera is lost, or gave no frame for a trigger in time.
+            CameraError: the camera is lost, or gave no frame in time.
         """
-        software = self._trigger.source == "software"
         while not self._going and not self._stopped:
             self._obey(WAIT_MS)
+            self._watchdog.check()
             self._link.heartbeat()
         while not self._stopped:
-            self._obey(WAIT_MS if software and not self._asked else 0)
-            if self._asked or not software:
+            wanted = self._wanted
+            self._obey(0 if wanted else WAIT_MS)
+            if wanted:
                 frame = self._camera.read(READ_S)
                 if frame is not None:
                     self._hand_over(frame)
-                self._check_overdue()
+                self._check_overdue(frame)
+            self._watchdog.check()
             self._link.heartbeat(self._skipped)
+            self._garbage.turn(idle=not self._asked)
+
+    @property
+    def _wanted(self) -> bool:
+        """Whether to read the camera now; one that waits is read when its last frame is done with."""
+        if self._trigger.source == "software":
+            return bool(self._asked)
+        return not self._camera.info.waits or len(self._free) == self._ring.slots
 
     def _obey(self, timeout_ms: int) -> None:
         data = self._link.receive(timeout_ms)
@@ -108,10 +126,20 @@ class Capture:
             self._ring.view(slot, frame.header.shape)[...] = frame.pixels
         self._link.send(FrameReady(header=frame.header, slot=slot, ordinal=ordinal))
 
-    def _check_overdue(self) -> None:
-        if self._asked and time.monotonic_ns() > self._asked[0][1]:
+    def _check_overdue(self, frame: Frame | None) -> None:
+        now_ns, timeout_ms = time.monotonic_ns(), self._trigger.frame_timeout_ms
+        if self._asked and now_ns > self._asked[0][1]:
             self._link.send(NoFrame(ordinal=self._asked[0][0]))
-            raise CameraError(f"no frame within {self._trigger.frame_timeout_ms} ms of its trigger")
+            raise CameraError(f"no frame within {timeout_ms} ms of its trigger")
+        if self._trigger.source != "freerun" or self._camera.info.paced:
+            return  # a camera that waits for its line may wait for ever
+        if frame is not None or self._watched_ns is None:
+            self._watched_ns = now_ns
+        elif now_ns - self._watched_ns > timeout_ms * 1e6:
+            raise CameraError(
+                f"camera {self._camera.info.name}: no frame for {timeout_ms} ms while it runs freely. Check "
+                "cable and power, or raise trigger.frame_timeout_ms above the time between two frames."
+            )
 
 
 def _check_format(camera: Camera, start: CaptureStart) -> None:
@@ -134,16 +162,21 @@ def main() -> None:
         _check_format(camera, start)
     except (CameraError, ConfigError) as error:
         fail_start(link, str(error))
-        return
+    refused = realtime.apply(start.realtime, cores=start.realtime.capture_cores)
+    watchdog = Watchdog(camera.info.name, camera.probe)
     spec = start.ring
     with link, camera, Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=True) as ring:
-        link.send(CameraReady(info=camera.info))
+        capture = Capture(camera, ring, link, start, watchdog)
+        link.send(CameraReady(info=camera.info, refused=refused))
         try:
-            Capture(camera, ring, link, start).run()
+            capture.run()
         except EndOfFramesError:
             link.send(EndOfFrames())
         except CameraError as error:
             link.send(CameraLost(text=str(error)))
+            leave(link)
+        finally:
+            watchdog.close()
 
 
 if __name__ == "__main__":

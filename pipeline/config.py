@@ -23,6 +23,7 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:(\d+|\*)|ipc://\S+)$")]
 PositiveFloat = Annotated[float, Meta(gt=0, lt=1e9)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Cores = Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)]
 
 
 class ConfigError(Exception):
@@ -65,13 +66,26 @@ class TriggerConfig(_Section, frozen=True, kw_only=True):
     """What makes the camera take a frame.
 
     `freerun`: the camera's own rate, newest frame only, skipped frames counted. `line`: the camera's
-    input line, every frame. `software`: the station asks, every `period_ms`, or, if that is null, when
-    a `trigger` request arrives.
+    input line, every frame. `encoder`: every `encoder_counts` of the camera's encoder input, every frame.
+    `software`: the station asks, every `period_ms`, or, if that is null, when a `trigger` request arrives.
+
+    With `announce_window_ms` a `trigger` request announces the part that `line` or `encoder` will take a
+    frame of within that time, one at a time: its ids go into the result, and no frame is a reject.
+    `frame_timeout_ms` is how long the frame of a software trigger, or the next one of a free-running camera,
+    is waited for before the camera counts as lost. A free-run frame older than `max_age_ms` is skipped.
     """
 
-    source: Literal["freerun", "line", "software"]
+    source: Literal["freerun", "line", "encoder", "software"]
     period_ms: Annotated[float, Meta(ge=1, le=3_600_000)] | None = None
     frame_timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
+    announce_window_ms: Annotated[float, Meta(ge=1, le=60_000)] | None = None
+    encoder_counts: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    max_age_ms: Annotated[float, Meta(ge=1, le=60_000)] | None = None
+
+    @property
+    def every_frame(self) -> bool:
+        """Whether the camera takes frames by itself, each of them a part."""
+        return self.source in {"line", "encoder"}
 
 
 class _CameraSection(_Section, frozen=True, kw_only=True, tag_field="kind"):
@@ -189,7 +203,7 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
     runtime: Literal["onnxruntime", "openvino", "tensorrt", "tensorrt-rtx"]
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     threads: Annotated[int, Meta(ge=1, le=256)] = 2
-    cores: Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)] | None = None
+    cores: Cores | None = None
     spinning: bool = False
 
 
@@ -199,6 +213,43 @@ class HeatmapConfig(_Section, frozen=True, kw_only=True):
     policy: Literal["all", "reject", "sampled"] = "all"
     sample_every: Annotated[int, Meta(ge=1)] = 10
     codec: Literal["none", "zstd"] = "zstd"
+
+
+class PartsConfig(_Section, frozen=True, kw_only=True):
+    """A part that several cameras see: a `trigger` request without a camera goes to all of these.
+
+    Each camera gives its own result; the part is accepted only if all of them accept.
+    """
+
+    cameras: Annotated[list[Name], Meta(min_length=2, max_length=16)]
+
+
+class RealtimeConfig(_Section, frozen=True, kw_only=True):
+    """What the operating system is asked for; each is refused with one line where it is not allowed.
+
+    `lock_memory`: no page of a process is swapped out. `fifo_priority`: station and capture are scheduled
+    before everything that is not real time. Cores: what the process is kept on, null for all.
+    """
+
+    lock_memory: bool = False
+    fifo_priority: Annotated[int, Meta(ge=1, le=98)] | None = None
+    station_cores: Cores | None = None
+    capture_cores: Cores | None = None
+
+
+class BudgetsConfig(_Section, frozen=True, kw_only=True):
+    """What `hlgfa soak` holds the line to; null is not looked at. Times are p99 over the run."""
+
+    transfer_p99_ms: PositiveFloat | None = None
+    queue_p99_ms: PositiveFloat | None = None
+    inference_p99_ms: PositiveFloat | None = None
+    decision_p99_ms: PositiveFloat | None = None
+    trigger_to_published_p99_ms: PositiveFloat | None = None
+    overhead_p50_ms: PositiveFloat | None = None
+    overhead_p99_ms: PositiveFloat | None = None
+    memory_growth_percent: PositiveFloat | None = None
+    lost_frames: Annotated[int, Meta(ge=0)] | None = 0
+    late_share: Fraction | None = None
 
 
 class RingConfig(_Section, frozen=True, kw_only=True):
@@ -216,6 +267,9 @@ class Config(_Section, frozen=True, kw_only=True):
     engine: EngineConfig
     heatmap: HeatmapConfig = HeatmapConfig()
     ring: RingConfig = RingConfig()
+    parts: PartsConfig | None = None
+    realtime: RealtimeConfig = RealtimeConfig()
+    budgets: BudgetsConfig = BudgetsConfig()
 
 
 def load_config(path: Path) -> Config:
@@ -274,21 +328,59 @@ def _check_consistency(config: Config, origin: str) -> None:
             )
     for index, camera in enumerate(config.cameras):
         _check_camera(camera, f"{origin}: cameras[{index}]")
+    _check_parts(config, origin)
+
+
+_ONLY_WITH = {
+    "period_ms": ("software",),
+    "announce_window_ms": ("line", "encoder"),
+    "encoder_counts": ("encoder",),
+    "max_age_ms": ("freerun",),
+}
+
+
+def _check_trigger(trigger: TriggerConfig, where: str) -> None:
+    for key, sources in _ONLY_WITH.items():
+        value = getattr(trigger, key)
+        if value is not None and trigger.source not in sources:
+            raise ConfigError(
+                f"{where}.{key}: found {value} with source {trigger.source!r}, expected it only with source "
+                f"{' or '.join(repr(source) for source in sources)}."
+            )
+    if trigger.source == "encoder" and trigger.encoder_counts is None:
+        raise ConfigError(
+            f"{where}.encoder_counts: found null with source 'encoder', expected the counts between parts."
+        )
+
+
+def _check_parts(config: Config, origin: str) -> None:
+    """Every camera of a common part can be told which part it is."""
+    by_name = {camera.name: camera for camera in config.cameras}
+    for name in config.parts.cameras if config.parts is not None else ():
+        camera = by_name.get(name)
+        if camera is None:
+            raise ConfigError(
+                f"{origin}: parts.cameras: found {name!r}, expected some of: {', '.join(by_name)}."
+            )
+        trigger = camera.trigger
+        asked = trigger.source == "software" and trigger.period_ms is None
+        if not asked and trigger.announce_window_ms is None:
+            raise ConfigError(
+                f"{origin}: parts.cameras: found camera {name!r} with trigger source {trigger.source!r}, "
+                "expected 'software' without period_ms, or announce_window_ms: only so is it known whose "
+                "frame it is."
+            )
 
 
 def _check_camera(camera: CameraConfig, where: str) -> None:
     trigger = camera.trigger
-    if trigger.period_ms is not None and trigger.source != "software":
-        raise ConfigError(
-            f"{where}.trigger.period_ms: found {trigger.period_ms} with source {trigger.source!r}, expected "
-            "it only with source 'software'."
-        )
+    _check_trigger(trigger, f"{where}.trigger")
     if isinstance(camera, VideoCameraConfig):
         _check_video(camera, where)
-    if isinstance(camera, V4l2CameraConfig) and trigger.source == "line":
+    if isinstance(camera, V4l2CameraConfig) and trigger.every_frame:
         raise ConfigError(
-            f"{where}.trigger.source: found 'line' for a V4L2 camera, which has no input line. Set "
-            "'freerun' or 'software'."
+            f"{where}.trigger.source: found {trigger.source!r} for a V4L2 camera, which has no input "
+            "line. Set 'freerun' or 'software'."
         )
 
 
@@ -299,10 +391,10 @@ def _check_video(camera: VideoCameraConfig, where: str) -> None:
     if not camera.url.startswith("rtsp://"):
         scheme = camera.url.partition("://")[0]
         raise ConfigError(f"{where}.url: found an address {scheme}://, expected rtsp:// or a file's path.")
-    if camera.trigger.source == "line":
+    if camera.trigger.every_frame:
         raise ConfigError(
-            f"{where}.trigger.source: found 'line' for an RTSP stream, which has no input line. Set "
-            "'freerun' or 'software'."
+            f"{where}.trigger.source: found {camera.trigger.source!r} for an RTSP stream, which has no input "
+            "line. Set 'freerun' or 'software'."
         )
     if camera.rate_hz is not None or camera.loop:
         raise ConfigError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import zmq
 
+from pipeline.frame import CHANNELS
 from pipeline.internal import (
     CameraLost,
     CameraReady,
@@ -24,6 +25,7 @@ from pipeline.internal import (
     ProtocolError,
     StartFailed,
     Stop,
+    StubSpec,
     decode_from_capture,
     decode_from_inspection,
 )
@@ -65,8 +67,10 @@ class Crew:
         flow: Flow,
         outbox: Outbox,
         poller: zmq.Poller,
+        stub_engine_ms: float | None,
     ) -> None:
         self._config = config
+        self._stub_engine_ms = stub_engine_ms
         self._lines = lines
         self._inspection = inspection
         self._flow = flow
@@ -143,13 +147,26 @@ class Crew:
             engine=self._config.engine,
             rings=rings,
             codec=self._config.heatmap.codec,
+            realtime=self._config.realtime,
+            stub=self._stub(),
         )
         child.start(start, fds=tuple(spec.fd for spec in rings), now_ns=now_ns)
         self._attend(child, self._hear_inspection, self._lose_inspection)
 
+    def _stub(self) -> StubSpec | None:
+        if self._stub_engine_ms is None:
+            return None
+        camera = next(iter(self._lines.values())).config
+        return StubSpec(
+            height_px=camera.height_px,
+            width_px=camera.width_px,
+            channels=CHANNELS[camera.pixel_format],
+            wait_ms=self._stub_engine_ms,
+        )
+
     def _start_capture(self, line: CameraLine, now_ns: int) -> None:
         child = line.child
-        child.start(line.capture_start(), fds=(line.ring.fd,), now_ns=now_ns)
+        child.start(line.capture_start(self._config.realtime), fds=(line.ring.fd,), now_ns=now_ns)
         self._attend(
             child, lambda: self._hear_capture(line), lambda now, why: self._lose_capture(line, now, why)
         )
@@ -185,6 +202,7 @@ class Crew:
                 line.skipped_in_capture = message.frames_skipped
             elif isinstance(message, CameraReady):
                 self._on_ready(line.child, "camera", f"camera {line.name} is ready: {message.info.model}")
+                self.warn(message.refused)
                 if self._started:
                     line.child.send(Go())
             elif isinstance(message, EndOfFrames):
@@ -226,6 +244,12 @@ class Crew:
         self._on_ready(
             self._inspection, "model", f"{info.model_id} is ready on {info.runtime}, {info.device}"
         )
+        self.warn(message.refused)
+
+    def warn(self, refused: list[str]) -> None:
+        """Say what the operating system refused; the line runs without it."""
+        for text in dict.fromkeys(refused):
+            self._outbox.event("config", "warning", text)
 
     def _on_last_words(self, child: Child, message: CameraLost | StartFailed) -> None:
         child.last_words = message.text

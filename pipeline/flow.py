@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pipeline.camera_line import Announcement
 from pipeline.dispatch import InspectionQueue, Waiting
 from pipeline.internal import Inspect, Shoot
 from pipeline.judge import Amendment, Prediction, Trigger
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.judge import TriggerLedger
     from pipeline.messages import TriggerSource
     from pipeline.outbox import Outbox
+    from pipeline.requests import TriggerRequest
 
 
 class Flow:
@@ -36,7 +38,7 @@ class Flow:
         ledger: TriggerLedger,
         stop_after: int | None,
     ) -> None:
-        self._config = config
+        self._deadline_ns = round(config.deadline_ms * 1e6)
         self._lines = lines
         self._inspection = inspection
         self._outbox = outbox
@@ -73,33 +75,65 @@ class Flow:
 
     # Triggers
 
-    def open_trigger(
-        self,
-        line: CameraLine,
-        *,
-        source: TriggerSource,
-        trigger_id: int,
-        triggered_ns: int,
-        part_id: str | None = None,
-        job_id: str | None = None,
-    ) -> int | None:
-        """Enter a trigger into the ledger; None if that already decided it."""
+    def open_trigger(self, line: CameraLine, *, source: TriggerSource, triggered_ns: int) -> int | None:
+        """Enter a trigger of the station's own, or of the camera's; None if that already decided it."""
         self._ordinal += 1
         trigger = Trigger(
             ordinal=self._ordinal,
             camera=line.name,
-            trigger_id=trigger_id,
+            trigger_id=line.next_trigger_id(),
             source=source,
             triggered_ns=triggered_ns,
-            deadline_ns=triggered_ns + round(self._config.deadline_ms * 1e6),
-            part_id=part_id,
-            job_id=job_id,
+            deadline_ns=triggered_ns + self._deadline_ns,
         )
         judgement = self.ledger.open(trigger, time.monotonic_ns())
         if judgement is not None:
             self._outbox.conclude(judgement)
             return None
         return trigger.ordinal
+
+    def _requested(self, line: CameraLine, request: TriggerRequest, now_ns: int) -> Trigger:
+        """A trigger that was asked for from outside."""
+        self._ordinal += 1
+        return Trigger(
+            ordinal=self._ordinal,
+            camera=line.name,
+            trigger_id=request.trigger_id,
+            source="plc",
+            triggered_ns=now_ns,
+            deadline_ns=now_ns + self._deadline_ns,
+            part_id=request.part_id,
+            job_id=request.job_id,
+        )
+
+    def open_part(self, lines: list[CameraLine], request: TriggerRequest) -> None:
+        """Enter one trigger for each camera that sees a part, and get their frames."""
+        now_ns = time.monotonic_ns()
+        triggers = [self._requested(line, request, now_ns) for line in lines]
+        self._outbox.parts.open([trigger.ordinal for trigger in triggers])
+        judgements = [self.ledger.open(trigger, now_ns) for trigger in triggers]
+        for line, trigger, judgement in zip(lines, triggers, judgements, strict=True):
+            if judgement is None:
+                self.ask(line, trigger.ordinal, now_ns)
+            else:
+                self._outbox.conclude(judgement)
+
+    def open_requested(self, line: CameraLine, request: TriggerRequest) -> None:
+        """Enter a trigger that was asked for from outside, and get its frame."""
+        now_ns = time.monotonic_ns()
+        trigger = self._requested(line, request, now_ns)
+        judgement = self.ledger.open(trigger, now_ns)
+        if judgement is None:
+            self.ask(line, trigger.ordinal, now_ns)
+        else:
+            self._outbox.conclude(judgement)
+
+    def ask(self, line: CameraLine, ordinal: int, now_ns: int) -> None:
+        """Get the frame of an open trigger that came from outside: ask the camera, or wait for its line."""
+        if line.config.trigger.source == "software":
+            self.shoot(line, ordinal)
+        else:
+            self.announce(line, ordinal, now_ns)
 
     def reject(self, ordinal: int, reason: Reason, text: str) -> None:
         """Reject a trigger and publish that; nothing happens if it is decided already."""
@@ -119,22 +153,34 @@ class Flow:
             line.shooting = ordinal
             line.child.send(Shoot(ordinal=ordinal))
 
+    def announce(self, line: CameraLine, ordinal: int, now_ns: int) -> None:
+        """Note an open trigger as the part that the camera's next frame is of."""
+        window_ms = line.config.trigger.announce_window_ms
+        assert window_ms is not None
+        if line.child.state != "ready":
+            self.reject(ordinal, Reason.CAMERA_LOST, f"camera {line.name} is {line.state}")
+        elif line.awaits_announced(now_ns):
+            self.reject(
+                ordinal, Reason.TRIGGER_WHILE_BUSY, "the frame of the part announced before is awaited"
+            )
+        else:
+            line.announced = Announcement(ordinal, now_ns + round(window_ms * 1e6))
+
     def shoot_due(self, now_ns: int) -> None:
         """Start the station's own triggers whose time has come; a missed period is not made up for."""
         for line in self._lines.values():
             if line.ended or not line.shot_due(now_ns) or not self.accepting:
                 continue
-            ordinal = self.open_trigger(
-                line,
-                source="software",
-                trigger_id=line.next_trigger_id(),
-                triggered_ns=time.monotonic_ns(),
-            )
+            ordinal = self.open_trigger(line, source="software", triggered_ns=time.monotonic_ns())
             if ordinal is not None:
                 self.shoot(line, ordinal)
 
     def expire(self, now_ns: int) -> None:
-        """Reject what was not decided before its deadline."""
+        """Reject what was not decided before its deadline, and announced parts whose frame has not come."""
+        for line in self._lines.values():
+            if line.announced is not None and now_ns > line.announced.until_ns:
+                self.reject(line.announced.ordinal, Reason.NO_FRAME, "no frame of the announced part")
+                line.announced = None
         for judgement in self.ledger.expire(now_ns):
             self._outbox.conclude(judgement)
 
@@ -154,7 +200,10 @@ class Flow:
         else:
             for _ in range(line.missed_before(message.header)):
                 self._answer_missed(line, message)
-            self._inspect_untriggered(line, message)
+            self._inspect_by_itself(line, message)
+        alarm = line.clock_alarm(message.header)
+        if alarm is not None:
+            self._outbox.event("camera", "warning", alarm, camera=None)
 
     def on_no_frame(self, line: CameraLine, message: NoFrame) -> None:
         """The camera did not answer a trigger."""
@@ -162,24 +211,24 @@ class Flow:
         self.reject(message.ordinal, Reason.NO_FRAME, "the camera gave no frame")
 
     def _answer_missed(self, line: CameraLine, message: FrameReady) -> None:
-        ordinal = self._open_untriggered(line, message)
+        ordinal = self._ordinal_of(line, message)
         if ordinal is not None:
-            self.reject(ordinal, Reason.NO_FRAME, "the camera counted a trigger and gave no frame")
+            self.reject(ordinal, Reason.NO_FRAME, "the camera counted a part and gave no frame")
 
-    def _inspect_untriggered(self, line: CameraLine, message: FrameReady) -> None:
-        ordinal = self._open_untriggered(line, message)
+    def _inspect_by_itself(self, line: CameraLine, message: FrameReady) -> None:
+        """Inspect a frame that nobody asked the camera for."""
+        ordinal = self._ordinal_of(line, message)
         if ordinal is None:
             line.give_back(message.slot)
         else:
             self._enqueue(line, message, ordinal)
 
-    def _open_untriggered(self, line: CameraLine, message: FrameReady) -> int | None:
-        return self.open_trigger(
-            line,
-            source=line.source,
-            trigger_id=line.next_trigger_id(),
-            triggered_ns=message.header.exposed_ns,
-        )
+    def _ordinal_of(self, line: CameraLine, message: FrameReady) -> int | None:
+        """The part that was announced, or a trigger that is opened for this frame."""
+        announced = line.take_announced(time.monotonic_ns())
+        if announced is not None:
+            return announced
+        return self.open_trigger(line, source=line.source, triggered_ns=message.header.exposed_ns)
 
     def _enqueue(self, line: CameraLine, message: FrameReady, ordinal: int) -> None:
         """Queue a trigger's frame for the engine, or reject the trigger with the reason why not."""
@@ -221,8 +270,11 @@ class Flow:
             newest, line.newest = line.newest, None
             if newest is None:
                 continue
-            if self.accepting:
-                self._inspect_untriggered(line, newest)
+            if line.too_old(newest.header, time.monotonic_ns()):
+                line.skipped_here += 1
+                line.give_back(newest.slot)
+            elif self.accepting:
+                self._inspect_by_itself(line, newest)
             else:
                 line.give_back(newest.slot)
 

@@ -21,6 +21,7 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True):
     `frame_id` counts the frames of one camera from 0 within one `camera_epoch` (one opening of the device)
     and never wraps; `raw_frame_id` is the device's own, wrapping counter. `exposed_ns` and `received_ns`
     are the host's monotonic clock, `received_utc_ns` UTC; `camera_timestamp_ns` is in the device's clock.
+    `clock_drift_ppm` is how much faster the host's clock runs than the device's, None where it is not known.
     `truth` is what a simulated part really is ("good" or the defect's name), None for a real camera.
     """
 
@@ -37,6 +38,7 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True):
     received_utc_ns: int
     camera_timestamp_ns: int = 0
     camera_clock: CameraClock = "none"
+    clock_drift_ppm: float | None = None
     trigger_count: int | None = None
     encoder_count: int | None = None
     simulated: bool = False

@@ -10,6 +10,8 @@ from pipeline.messages import (
     CameraStatus,
     FrameSummary,
     HeatmapHeader,
+    PartHeader,
+    PartMember,
     Reason,
     ResultHeader,
     Times,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.internal import EngineReady, PackedHeatmap
     from pipeline.judge import Amendment, Judgement, TriggerLedger
     from pipeline.messages import Common, HeatmapNote, ModelSummary, RecipeSummary
+    from pipeline.parts import PartJudgement
 
 ABORTED = (Reason.LATE, Reason.NO_FRAME, Reason.CAMERA_LOST)
 
@@ -67,6 +70,32 @@ def result_header(
         recipe=recipe,
         simulated=frame is not None and frame.simulated,
         heatmap=heatmap,
+    )
+
+
+def part_header(common: Common, part: PartJudgement, *, result_ids: list[str], now_ns: int) -> PartHeader:
+    """The disposition of a part; `result_ids` are its members', in their order."""
+    trigger = part.members[0].trigger
+    return PartHeader(
+        **common,
+        trigger_id=trigger.trigger_id,
+        part_id=trigger.part_id,
+        job_id=trigger.job_id,
+        disposition=part.disposition,
+        reason_code=int(part.reason),
+        reason=part.text,
+        members=[
+            PartMember(
+                camera=member.trigger.camera,
+                result_id=result_id,
+                disposition=member.disposition,
+                reason_code=int(member.reason),
+            )
+            for member, result_id in zip(part.members, result_ids, strict=True)
+        ],
+        deadline_ns=str(trigger.deadline_ns),
+        on_time=part.on_time,
+        latency_us=(now_ns - trigger.triggered_ns) // 1000,
     )
 
 
@@ -154,6 +183,7 @@ def _frame_summary(frame: FrameHeader) -> FrameSummary:
         width=frame.width_px,
         height=frame.height_px,
         pixel_format=frame.pixel_format,
+        encoder_count=frame.encoder_count,
         source=frame.source,
         truth=frame.truth,
     )

@@ -10,15 +10,17 @@ import cv2
 import msgspec
 import numpy as np
 
-from calibration.calibrated import load_calibrated
+from calibration.calibrated import Calibrated, load_calibrated
 from calibration.inspected import inspected_output
 from calibration.record import FILE_NAME, CalibrationError
+from calibration.threshold import calibrate
 from engines.affinity import pin
 from engines.engine import EngineError
 from engines.load import open_engine
 from engines.records import file_sha256
 from engines.targets import engine_folder, needs_build
 from engines.verification import verify_at_start
+from pipeline import realtime
 from pipeline.heatmaps import pack_heatmap
 from pipeline.internal import (
     EngineReady,
@@ -31,15 +33,16 @@ from pipeline.internal import (
     decode_to_inspection,
 )
 from pipeline.messages import Region
+from pipeline.realtime import GarbageCollector
 from pipeline.ring import Ring
 from pipeline.worker import Link, fail_start, read_start
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from calibration.calibrated import Calibrated
     from engines.engine import Engine
     from pipeline.config import EngineConfig
+    from pipeline.internal import StubSpec
 
 MAX_REGIONS = 16
 WAIT_MS = 100
@@ -108,10 +111,18 @@ def find_regions(
     return regions[:MAX_REGIONS]
 
 
-def serve(engine: Engine, calibrated: Calibrated, rings: dict[str, Ring], link: Link, codec: str) -> None:
+def serve(  # noqa: PLR0917 - told apart by type
+    engine: Engine,
+    calibrated: Calibrated,
+    rings: dict[str, Ring],
+    link: Link,
+    codec: str,
+    garbage: GarbageCollector,
+) -> None:
     """Answer every request until told to stop."""
     while True:
         data = link.receive(WAIT_MS)
+        garbage.turn(idle=data is None)
         if data is None:
             link.heartbeat()
             continue
@@ -185,6 +196,19 @@ def open_verified(config: EngineConfig) -> tuple[Engine, Calibrated]:
     return engine, calibrated
 
 
+def _stubbed(spec: StubSpec) -> tuple[Engine, Calibrated]:
+    """An engine that waits, and a calibration under which it rejects everything."""
+    from engines.stub_engine import StubEngine
+
+    engine = StubEngine(
+        height_px=spec.height_px, width_px=spec.width_px, channels=spec.channels, wait_ms=spec.wait_ms
+    )
+    calibration = calibrate(
+        np.linspace(0.1, 1.0, 100, dtype=np.float64), rate=0.01, model_sha256=engine.info.model_sha256
+    )
+    return engine, Calibrated(calibration, None, None)
+
+
 def main() -> None:
     """Load engine, calibration and region of interest, report ready, answer until told to stop."""
     start = read_start(InspectionStart)
@@ -192,15 +216,16 @@ def main() -> None:
     cv2.setNumThreads(1)
     model_dir = Path(start.engine.model)
     try:
-        engine, calibrated = open_verified(start.engine)
+        engine, calibrated = open_verified(start.engine) if start.stub is None else _stubbed(start.stub)
     except (EngineError, CalibrationError) as error:
         fail_start(link, str(error))
-        return
     calibration = calibrated.calibration
     rings = {
         spec.camera: Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=False)
         for spec in start.rings
     }
+    refused = realtime.apply(start.realtime, cores=None)  # its cores are the engine's own setting
+    garbage = GarbageCollector()
     with link, engine:
         link.send(
             EngineReady(
@@ -209,10 +234,11 @@ def main() -> None:
                 map_threshold=calibration.map_threshold,
                 heatmap_scale=calibration.heatmap_scale,
                 heatmap_offset=calibration.heatmap_offset,
-                calibration_sha256=file_sha256(model_dir / FILE_NAME),
+                calibration_sha256=file_sha256(model_dir / FILE_NAME) if start.stub is None else "0" * 64,
+                refused=refused,
             )
         )
-        serve(engine, calibrated, rings, link, start.codec)
+        serve(engine, calibrated, rings, link, start.codec, garbage)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import msgspec
 
 from engines.engine import EngineInfo
 from pipeline.cameras.camera import CameraInfo
-from pipeline.config import CameraConfig, EngineConfig
+from pipeline.config import CameraConfig, EngineConfig, RealtimeConfig
 from pipeline.frame import FrameHeader
 from pipeline.messages import Region
 
@@ -43,6 +43,16 @@ class CaptureStart(msgspec.Struct, frozen=True, kw_only=True):
     camera_epoch: int
     ring: RingSpec
     free_slots: list[int]
+    realtime: RealtimeConfig
+
+
+class StubSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """For measurements: an engine without a model that waits, and rejects every part."""
+
+    height_px: int
+    width_px: int
+    channels: int
+    wait_ms: float
 
 
 class InspectionStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +62,8 @@ class InspectionStart(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineConfig
     rings: list[RingSpec]
     codec: str
+    realtime: RealtimeConfig
+    stub: StubSpec | None = None
 
 
 # Station to child.
@@ -101,9 +113,10 @@ class StartFailed(_Message, frozen=True, kw_only=True):
 
 
 class CameraReady(_Message, frozen=True, kw_only=True):
-    """The camera is open, armed and delivers the configured format."""
+    """The camera is open, armed and delivers the configured format; `refused` is of the system."""
 
     info: CameraInfo
+    refused: list[str] = []
 
 
 class FrameReady(_Message, frozen=True, kw_only=True):
@@ -139,6 +152,7 @@ class EngineReady(_Message, frozen=True, kw_only=True):
     heatmap_scale: float
     heatmap_offset: float
     calibration_sha256: str
+    refused: list[str] = []
 
 
 class PackedHeatmap(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ Disposition = Literal["accept", "reject"]
 Verdict = Literal["pass", "fail", "invalid"]
 TriggerSource = Literal["plc", "line", "software", "freerun"]
 ClockKind = Literal["ptp", "ntp", "free"]
-Kind = Literal["result", "amend", "heatmap", "status", "event", "stats"]
+Kind = Literal["result", "part", "amend", "heatmap", "status", "event", "stats"]
 EventKind = Literal["recipe", "model", "drift", "camera", "fault", "config"]
 Severity = Literal["info", "warning", "error"]
 StationState = Literal["Preoperational", "Initialized", "Ready", "ContinuousExecution", "Error", "Halted"]
@@ -109,6 +109,7 @@ class FrameSummary(msgspec.Struct, frozen=True, kw_only=True):
     width: int
     height: int
     pixel_format: str
+    encoder_count: int | None = None
     source: str | None = None
     truth: str | None = None
 
@@ -172,6 +173,33 @@ class ResultHeader(Header, frozen=True, kw_only=True):
     recipe: RecipeSummary | None
     simulated: bool
     heatmap: HeatmapNote | None
+
+
+class PartMember(msgspec.Struct, frozen=True, kw_only=True):
+    """What one camera said of a part."""
+
+    camera: str
+    result_id: str
+    disposition: Disposition
+    reason_code: int
+
+
+class PartHeader(Header, frozen=True, kw_only=True):
+    """The one disposition of a part that several cameras see, after the result of the last of them.
+
+    `accept` only if every camera accepts. `reason` is that of the first camera that does not.
+    """
+
+    trigger_id: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
+    part_id: str | None
+    job_id: str | None
+    disposition: Disposition
+    reason_code: int
+    reason: str
+    members: Annotated[list[PartMember], Meta(min_length=2, max_length=16)]
+    deadline_ns: NsText
+    on_time: bool
+    latency_us: int
 
 
 class AmendHeader(Header, frozen=True, kw_only=True):
@@ -260,5 +288,5 @@ class StatsHeader(Header, frozen=True, kw_only=True):
     stages: list[StageLatency]
 
 
-LiveHeader = ResultHeader | AmendHeader | StatusHeader | EventHeader | StatsHeader
+LiveHeader = ResultHeader | PartHeader | AmendHeader | StatusHeader | EventHeader | StatsHeader
 AnyHeader = LiveHeader | HeatmapHeader

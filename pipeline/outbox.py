@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pipeline.audit import reason_name
-from pipeline.headers import amend_header, camera_status, heatmap_header, result_header
+from pipeline.headers import amend_header, camera_status, heatmap_header, part_header, result_header
 from pipeline.journal import JournalError
 from pipeline.messages import (
     EventHeader,
@@ -21,6 +21,7 @@ from pipeline.messages import (
     StatusHeader,
     StreamRef,
 )
+from pipeline.parts import PartLedger
 from pipeline.timing import LatencyRecorder
 from pipeline.wire import encode
 
@@ -57,6 +58,7 @@ class Outbox:
         self._model: ModelSummary | None = None
         self._recipe: RecipeSummary | None = None
         self._faults: dict[str, str] = {}
+        self.parts = PartLedger()
         self._counter = 0
         self._start_ns = time.monotonic_ns()
         self._status_due_ns = 0
@@ -112,6 +114,16 @@ class Outbox:
                 common, packed, codec, result_id=header.result_id, engine=self._engine
             )
             self._publisher.publish_heatmap(map_header, payload)
+        self._conclude_part(judgement)
+
+    def _conclude_part(self, judgement: Judgement) -> None:
+        """Publish a part's disposition after the last of its cameras' results."""
+        part = self.parts.note(judgement)
+        if part is not None:
+            result_ids = [self._result_id(member.trigger) for member in part.members]
+            common = self._publisher.stamp("part")
+            now_ns = time.monotonic_ns()
+            self._publisher.publish(part_header(common, part, result_ids=result_ids, now_ns=now_ns))
 
     def amend(self, amendment: Amendment) -> None:
         """Publish a late score."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import zmq
 
+from pipeline import realtime
 from pipeline.camera_line import CameraLine
 from pipeline.child import Child
 from pipeline.crew import Crew, StationError
@@ -26,6 +27,7 @@ from pipeline.judge import TriggerLedger
 from pipeline.messages import Reason, StageLatency
 from pipeline.outbox import Outbox
 from pipeline.publisher import Publisher
+from pipeline.realtime import GarbageCollector
 from pipeline.requests import TriggerReply, TriggerRequest
 from pipeline.ring import SHARED_MEMORY, Ring, page_bytes
 
@@ -52,8 +54,15 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 class Station:
     """One station, ready to run. `run` returns when it is stopped or has answered `stop_after` triggers."""
 
-    def __init__(self, config: Config, *, stop_after: int | None = None) -> None:
+    def __init__(
+        self, config: Config, *, stop_after: int | None = None, stub_engine_ms: float | None = None
+    ) -> None:
         """Bind the sockets, allocate the rings, open the journal; nothing runs yet.
+
+        Args:
+            config: of the station.
+            stop_after: triggers after which `run` returns; None for no end.
+            stub_engine_ms: for measurements: how long an engine waits that rejects every part.
 
         Raises:
             ConfigError: an address, the shared memory or the journal cannot be used.
@@ -64,10 +73,12 @@ class Station:
         self._poller = zmq.Poller()
         self._exit = contextlib.ExitStack()
         with contextlib.ExitStack() as opening:
-            self._open(opening, stop_after)
+            self._open(opening, stop_after, stub_engine_ms)
             self._exit = opening.pop_all()
 
-    def _open(self, stack: contextlib.ExitStack, stop_after: int | None) -> None:
+    def _open(
+        self, stack: contextlib.ExitStack, stop_after: int | None, stub_engine_ms: float | None
+    ) -> None:
         config, epoch = self._config, str(uuid.uuid4())
         settings = config.station
         self._publisher = stack.enter_context(
@@ -102,6 +113,7 @@ class Station:
             flow=self._flow,
             outbox=self._outbox,
             poller=self._poller,
+            stub_engine_ms=stub_engine_ms,
         )
         for socket in self._publisher.poll_sockets():
             self._crew.watch(socket, self._serve_publisher)
@@ -158,12 +170,14 @@ class Station:
         """
         with self._exit:
             self._await_ready()
-            if not self._stopping:
-                if on_ready is not None:
-                    on_ready()
-                self._begin()
-            while not self._finished():
-                self._turn()
+            with contextlib.closing(GarbageCollector()) as garbage:
+                if not self._stopping:
+                    if on_ready is not None:
+                        on_ready()
+                    self._begin()
+                while not self._finished():
+                    self._turn()
+                    garbage.turn(idle=self._flow.idle)
             self._crew.stop()
             self._state = "Halted"
             self._publish_status()
@@ -198,6 +212,8 @@ class Station:
         self._state = "ContinuousExecution"
         self._flow.accepting = not self._stopping
         self._crew.go()
+        settings = self._config.realtime
+        self._crew.warn(realtime.apply(settings, cores=settings.station_cores))
         self._publish_status()
 
     def _finished(self) -> bool:
@@ -256,34 +272,42 @@ class Station:
 
     def _on_trigger(self, request: TriggerRequest) -> TriggerReply:
         """Take a trigger from outside; what is taken gets exactly one result."""
-        names = [request.camera] if request.camera is not None else list(self._lines)
-        line = self._lines.get(names[0]) if len(names) == 1 else None
-        refusal = self._refusal(line, request.camera)
-        if refusal is not None or line is None:
+        names = self._meant(request.camera)
+        refusal = self._refusal(names, request.camera)
+        if refusal is not None:
             return TriggerReply(
                 trigger_id=request.trigger_id,
                 taken=False,
                 reason_code=int(Reason.RECIPE_NOT_READY),
-                reason=refusal or "",
+                reason=refusal,
             )
-        ordinal = self._flow.open_trigger(
-            line,
-            source="plc",
-            trigger_id=request.trigger_id,
-            triggered_ns=time.monotonic_ns(),
-            part_id=request.part_id,
-            job_id=request.job_id,
-        )
-        if ordinal is not None:
-            self._flow.shoot(line, ordinal)
+        lines = [self._lines[name] for name in names]
+        if len(lines) > 1:
+            self._flow.open_part(lines, request)
+        else:
+            self._flow.open_requested(lines[0], request)
         return TriggerReply(trigger_id=request.trigger_id, taken=True)
 
-    def _refusal(self, line: CameraLine | None, camera: str | None) -> str | None:
-        cameras = ", ".join(self._lines)
-        if line is None:
-            return f"found camera {camera!r}, expected one of: {cameras}"
-        if line.config.trigger.source != "software":
-            return f"camera {line.name} is triggered by {line.config.trigger.source!r}, expected 'software'"
+    def _meant(self, camera: str | None) -> list[str]:
+        """Names of the cameras that a request is for."""
+        if camera is not None:
+            return [camera]
+        parts = self._config.parts
+        return list(self._lines) if parts is None else parts.cameras
+
+    def _refusal(self, names: list[str], camera: str | None) -> str | None:
+        unknown = [name for name in names if name not in self._lines]
+        if unknown or (len(names) > 1 and self._config.parts is None):
+            return f"found camera {camera!r}, expected one of: {', '.join(self._lines)}"
+        for name in names:
+            trigger = self._lines[name].config.trigger
+            if trigger.source == "freerun":
+                return f"camera {name} runs freely, expected trigger source 'software', 'line' or 'encoder'"
+            if trigger.every_frame and trigger.announce_window_ms is None:
+                return (
+                    f"camera {name} is triggered by {trigger.source!r}, expected 'software', or "
+                    "trigger.announce_window_ms to announce its parts"
+                )
         if not self._flow.accepting:
             return f"the station takes no triggers: {self._state}"
         return None

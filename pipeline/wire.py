@@ -21,6 +21,7 @@ from pipeline.messages import (
     EventKind,
     HeatmapHeader,
     Kind,
+    PartHeader,
     ResultHeader,
     StatsHeader,
     StatusHeader,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 PREFIX = f"hlgfa/{VERSION}/"
 HEADERS: dict[Kind, type[AnyHeader]] = {
     "result": ResultHeader,
+    "part": PartHeader,
     "amend": AmendHeader,
     "heatmap": HeatmapHeader,
     "status": StatusHeader,
@@ -58,7 +60,7 @@ def stream_name(kind: Kind, *, camera: str | None = None, event: EventKind | Non
     Raises:
         MessageError: the camera or event that this kind needs is missing.
     """
-    if kind in ("status", "stats"):
+    if kind in ("status", "stats", "part"):
         return kind
     detail = event if kind == "event" else camera
     if detail is None:

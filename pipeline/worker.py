@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import msgspec
 import zmq
@@ -73,9 +73,16 @@ class Link:
         self.close()
 
 
-def fail_start(link: Link, text: str) -> None:
+def fail_start(link: Link, text: str) -> NoReturn:
     """Tell the station why this process cannot start, and end it without a traceback."""
     link.send(StartFailed(text=text))
+    leave(link)
+
+
+def leave(link: Link) -> NoReturn:
+    """End this process without a traceback, once its last words are sent.
+
+    At once: a half-opened or lost camera SDK, or a runtime, may hang for seconds or crash when it is closed.
+    """
     link.close()
-    # A half-opened camera SDK or runtime may hang or crash in its own exit handlers.
     os._exit(2)

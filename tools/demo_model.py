@@ -25,7 +25,10 @@ CALIBRATION_PARTS, CALIBRATION_SEED = 2000, 3000
 TEST_PARTS, TEST_SEED = 500, 5000
 THREADS = 2
 # Covariances of positions and features at stride 32 would make it 45 MB, for a part that needs neither.
-SETTINGS = {"network": {"appearance_taps": [16], "layout_taps": []}, "terms": {"per_position": False}}
+SETTINGS = {
+    "network": {"appearance_taps": [], "layout_taps": []},
+    "terms": {"per_position": False, "alignment_nuisance": 1.0},
+}
 
 
 @app.command()

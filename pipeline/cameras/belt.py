@@ -3,6 +3,7 @@
 - `line`: part n passes at start + n / rate. Every part is delivered, in order; a late reader gets those
   that wait at once. Beyond `BACKLOG_PARTS` waiting ones, parts that pass are lost, as with a real camera
   whose buffers are full: `frame_id` and `trigger_count` of the next frame show the gap.
+- `encoder`: the same, a part every so many counts; the belt runs at one speed.
 - `freerun`: the same schedule, newest part only; skipped ones show as a gap in the same way.
 - `software`: one part per trigger. A trigger while one is pending is lost, but it is counted:
   `trigger_count` grows by two and more while `frame_id` grows by one.
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.cameras.schedule import Schedule
 
 BACKLOG_PARTS = 8
-TriggerSource = Literal["freerun", "line", "software"]
+TriggerSource = Literal["freerun", "line", "encoder", "software"]
 
 
 class Exposure(msgspec.Struct, frozen=True):

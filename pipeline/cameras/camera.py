@@ -26,6 +26,7 @@ class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What was opened: identity, and the one image format that it delivers.
 
     `paced`: there is no device; the pictures are made here and their schedule starts with the first `read`.
+    `waits`: it has no schedule at all; its next picture is to be read when the line is done with the last.
     """
 
     name: str
@@ -38,6 +39,7 @@ class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
     pixel_format: PixelFormat
     simulated: bool
     paced: bool = False
+    waits: bool = False
 
 
 class FoundCamera(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +61,8 @@ class FoundCamera(msgspec.Struct, frozen=True, kw_only=True):
 class Camera(Protocol):
     """One opened, armed camera. Constructing it opens and arms it; `close()` is idempotent.
 
-    With trigger source `freerun` or `line` frames arrive by themselves; with `software` each call of
-    `trigger()` asks for one frame. Used from one thread.
+    With trigger source `freerun`, `line` or `encoder` frames arrive by themselves; with `software` each call
+    of `trigger()` asks for one frame. Used from one thread, but for `probe`.
     """
 
     @property
@@ -85,6 +87,14 @@ class Camera(Protocol):
         Raises:
             EndOfFramesError: recorded images are used up.
             CameraError: the camera is lost.
+        """
+        ...
+
+    def probe(self) -> None:
+        """Ask the device whether it is still there; may block, and is called from a thread of its own.
+
+        Raises:
+            CameraError: it is not.
         """
         ...
 

@@ -65,7 +65,9 @@ class FolderCamera(PacedCamera):
             return _picture(path, path.relative_to(directory).as_posix(), info)
 
         belt = Belt(config.trigger.source, config.rate_hz, None if config.loop else len(files))
-        super().__init__(info, belt, make, camera_epoch=camera_epoch)
+        super().__init__(
+            info, belt, make, camera_epoch=camera_epoch, encoder_counts=config.trigger.encoder_counts
+        )
 
 
 def _list_images(name: str, directory: Path) -> list[Path]:

@@ -43,12 +43,19 @@ class PacedCamera:
     """
 
     def __init__(
-        self, info: CameraInfo, belt: Belt, make: Callable[[int], Picture], *, camera_epoch: int
+        self,
+        info: CameraInfo,
+        belt: Belt,
+        make: Callable[[int], Picture],
+        *,
+        camera_epoch: int,
+        encoder_counts: int | None = None,
     ) -> None:
         self._info = info
         self._belt = belt
         self._make = make
         self._camera_epoch = camera_epoch
+        self._encoder_counts = encoder_counts
         self._closed = False
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"camera-{info.name}")
         self._ahead = self._make_ahead(0)
@@ -82,6 +89,9 @@ class PacedCamera:
                 return None
             _sleep_until(next_ns)
         return self._hand_over(exposure)
+
+    def probe(self) -> None:
+        """There is no device that could be lost."""
 
     def close(self) -> None:
         """Stop the worker; safe to call again."""
@@ -124,6 +134,7 @@ class PacedCamera:
             camera_timestamp_ns=exposure.exposed_ns,
             camera_clock="host",
             trigger_count=exposure.trigger_count,
+            encoder_count=None if self._encoder_counts is None else self._encoder_counts * exposure.index,
             simulated=self._info.simulated,
             source=picture.source,
             truth=picture.truth,

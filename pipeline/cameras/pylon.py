@@ -116,6 +116,12 @@ class PylonCamera:
                 raise self._lost("be read", "it was removed or stopped")
         return None
 
+    def probe(self) -> None:
+        """Ask the SDK, which asks the device at each heartbeat."""
+        device = self._device
+        if device is not None and device.IsCameraDeviceRemoved():
+            raise self._lost("be read", "it was removed")
+
     def close(self) -> None:
         """Stop and release the device; safe to call again, also after it was removed."""
         device, self._device = self._device, None
@@ -184,6 +190,7 @@ class PylonCamera:
             received_utc_ns=time.time_ns(),
             camera_timestamp_ns=timestamp_ns,
             camera_clock="device" if timestamp_ns else "none",
+            clock_drift_ppm=self._clock.drift_ppm,
             trigger_count=self._pending[1] if self._pending else None,
             simulated=self._info.simulated,
         )

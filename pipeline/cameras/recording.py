@@ -79,6 +79,7 @@ def _info(config: RecordingCameraConfig, recorded: CameraInfo) -> CameraInfo:
         model=f"recording of {recorded.model}",
         simulated=True,
         paced=True,
+        waits=config.pace == "fastest",
     )
 
 

@@ -54,4 +54,10 @@ class SimulatedCamera(PacedCamera):
             )
             return Picture(part.pixels, config.pixel_format, truth=part.truth)
 
-        super().__init__(info, Belt(config.trigger.source, config.rate_hz), make, camera_epoch=camera_epoch)
+        super().__init__(
+            info,
+            Belt(config.trigger.source, config.rate_hz),
+            make,
+            camera_epoch=camera_epoch,
+            encoder_counts=config.trigger.encoder_counts,
+        )

@@ -59,10 +59,10 @@ class V4l2Camera:
     def __init__(self, config: V4l2CameraConfig, *, camera_epoch: int = 0) -> None:
         self._config = config
         self._camera_epoch = camera_epoch
-        if config.trigger.source == "line":
+        if config.trigger.every_frame:
             raise CameraError(
-                f"V4L2 camera {config.name}: found the trigger source 'line', but V4L2 knows no input line. "
-                "Set 'freerun' or 'software'."
+                f"V4L2 camera {config.name}: found the trigger source {config.trigger.source!r}, but V4L2 "
+                "knows no input line. Set 'freerun' or 'software'."
             )
         self._counter = FrameCounter()
         self._triggers = 0
@@ -108,6 +108,9 @@ class V4l2Camera:
                 if now_ns >= until_ns:
                     return None
                 device.wait((min(until_ns, self._silent_ns) - now_ns) / 1e9)
+
+    def probe(self) -> None:
+        """The device streams all the time: `read` notices itself when it stops."""
 
     def close(self) -> None:
         """Stop the stream and release the device; safe to call again, also after it was unplugged."""

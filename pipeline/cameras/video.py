@@ -54,9 +54,10 @@ class VideoStreamCamera:
         self._config = config
         self._camera_epoch = camera_epoch
         source = config.trigger.source
-        if source == "line":
+        if source not in {"freerun", "software"}:
             raise self._error(
-                "found the trigger source 'line', but a stream has no input line. Set 'freerun' or 'software'"
+                f"found the trigger source {source!r}, but a stream has no input line. Set 'freerun' or "
+                "'software'"
             )
         av = load_av()
         self._counter = FrameCounter()
@@ -95,6 +96,9 @@ class VideoStreamCamera:
         except CameraError as error:
             raise self._lost("lost", error) from None
         return self._frame(*taken) if taken is not None else None
+
+    def probe(self) -> None:
+        """A stream runs all the time: `read` notices itself when it stops."""
 
     def close(self) -> None:
         """Leave the stream; safe to call again."""

@@ -58,7 +58,7 @@ def test_sections_are_frozen() -> None:
         (
             ("cameras", 0, "trigger", "source"),
             "x",
-            "trigger.source: found 'x'. Allowed: freerun, line, software",
+            "trigger.source: found 'x'. Allowed: encoder, freerun, line, software",
         ),
         (("engine", "cores"), [0], "engine.cores: found [0] for 2 threads"),
         (("engine", "cores"), [1, 1, 2], "engine.cores: found [1, 1, 2] for 2 threads"),
@@ -74,6 +74,12 @@ def test_sections_are_frozen() -> None:
         (("sockets", "results"), "udp://127.0.0.1:1", "sockets.results: found 'udp://127.0.0.1:1'."),
         (("sockets", "heatmaps"), "tcp://127.0.0.1:5550", "twice, expected three different addresses"),
         (("cameras", 0, "trigger", "period_ms"), 100, "expected it only with source 'software'"),
+        (("cameras", 0, "trigger", "max_age_ms"), 100, "expected it only with source 'freerun'"),
+        (("cameras", 0, "trigger", "encoder_counts"), 9, "expected it only with source 'encoder'"),
+        (("cameras", 0, "trigger", "source"), "encoder", "encoder_counts: found null with source 'encoder'"),
+        (("parts",), {"cameras": ["cam1", "cam2"]}, "parts.cameras: found camera 'cam1' with trigger source"),
+        (("parts",), {"cameras": ["cam9", "cam1"]}, "parts.cameras: found 'cam9', expected some of: cam1"),
+        (("realtime",), {"fifo_priority": 99}, "realtime.fifo_priority: found 99"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place_and_what_is_allowed(

@@ -42,7 +42,10 @@ def values(kind):
         low = -(2**63) if kind.ge is None else kind.ge
         return st.integers(low, 2**63 - 1 if kind.le is None else kind.le)
     if isinstance(kind, info.ListType):
-        return st.lists(values(kind.item_type), max_size=min(3, kind.max_length or 3))
+        least = kind.min_length or 0
+        return st.lists(
+            values(kind.item_type), min_size=least, max_size=max(least, min(3, kind.max_length or 3))
+        )
     if isinstance(kind, info.TupleType):
         return st.tuples(*map(values, kind.item_types))
     if isinstance(kind, info.DictType):
@@ -58,7 +61,7 @@ def values(kind):
 @st.composite
 def headers(draw, kind):
     header = draw(values(msgspec.inspect.type_info(HEADERS[kind])))
-    camera = None if kind in ("status", "stats") else draw(NAMES)
+    camera = None if kind in ("status", "stats", "part") else draw(NAMES)
     event = header.kind if isinstance(header, EventHeader) else None
     return msgspec.structs.replace(
         header,

@@ -1,10 +1,14 @@
 """Frame headers for tests that need one and do not care which."""
 
+from typing import Any
+
+import msgspec
+
 from pipeline.frame import FrameHeader
 
 
-def make_header(*, complete: bool = True) -> FrameHeader:
-    return FrameHeader(
+def make_header(**changes: Any) -> FrameHeader:
+    header = FrameHeader(
         camera="cam1",
         frame_id=0,
         raw_frame_id=0,
@@ -12,8 +16,9 @@ def make_header(*, complete: bool = True) -> FrameHeader:
         width_px=4,
         height_px=4,
         pixel_format="Mono8",
-        complete=complete,
+        complete=True,
         exposed_ns=1,
         received_ns=2,
         received_utc_ns=3,
     )
+    return msgspec.structs.replace(header, **changes)
