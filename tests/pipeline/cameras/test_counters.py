@@ -45,3 +45,8 @@ def test_a_frame_that_waited_keeps_its_age() -> None:
 def test_no_frame_is_exposed_after_it_was_received(pairs: list[tuple[int, int]]) -> None:
     clock = HostClock(window=4)
     assert all(clock.to_host_ns(device, received) <= received for device, received in pairs)
+
+
+def test_the_wrap_is_seen_behind_a_frame_without_a_number() -> None:
+    counter = FrameCounter()
+    assert [counter.advance(raw) for raw in (65_535, None, 2, 3)] == [0, 1, 2, 3]
