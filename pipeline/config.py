@@ -23,6 +23,8 @@ Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:(\d+|\*)|ipc://\S+)$")]
 PositiveFloat = Annotated[float, Meta(gt=0, lt=1e9)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+IpAddress = Annotated[str, Meta(pattern=r"^\d{1,3}(\.\d{1,3}){3}$")]
+PacketSize = Annotated[int, Meta(ge=220, le=65_535)]
 
 
 class ConfigError(Exception):
@@ -100,21 +102,61 @@ class FolderCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="folder"
     loop: bool = False
 
 
-class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
-    """A Basler camera, chosen by `serial` or by `user_id`; with neither, there must be exactly one.
+class _DeviceSection(_CameraSection, frozen=True, kw_only=True):
+    """A GenICam device, chosen by `serial` or `user_id`; with neither, there must be exactly one.
 
-    `features` are set first and in their order, by the device's own GenICam names: `{Width: 1920}`.
+    All of it is set on the device each time it is opened; what is null stays as the device has it. The
+    region of the sensor is `width_px` x `height_px` at the offsets. `device_pixel_format` is what travels
+    over the cable, null for the best one offered; it is converted to `pixel_format` once per frame.
+    `trigger_line` is the input of trigger source `line`. `features` are set first and in their order, by
+    the device's own GenICam names: `{BinningHorizontal: 2}`.
     """
 
     serial: str | None = None
     user_id: str | None = None
+    offset_x_px: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    offset_y_px: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    device_pixel_format: str | None = None
     exposure_us: PositiveFloat | None = None
     gain_db: Annotated[float, Meta(ge=0, le=100)] | None = None
     rate_hz: PositiveFloat | None = None
+    trigger_line: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_]{1,32}$")] = "Line1"
+    trigger_edge: Literal["rising", "falling"] = "rising"
+    packet_size_bytes: PacketSize | None = None
     features: dict[str, bool | int | float | str] = {}
 
 
-CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, PylonCameraConfig]  # noqa: UP007 - msgspec
+class PylonCameraConfig(_DeviceSection, frozen=True, kw_only=True, tag="pylon"):
+    """A Basler camera; one on the network can also be chosen by its IP `address`."""
+
+    address: IpAddress | None = None
+
+
+class AravisCameraConfig(_DeviceSection, frozen=True, kw_only=True, tag="aravis"):
+    """A GigE Vision or USB3 Vision camera of any make; the former can also be chosen by its IP `address`.
+
+    What follows `address` concerns GigE Vision alone. `packet_resend`: lost packets are asked for again after
+    `packet_timeout_ms`, which holds back the frames after them; `never` gives the frame up at once.
+    `frame_retention_ms` after its last packet an unfinished frame is given up. `packet_socket` takes packets
+    below the IP stack: less work for the CPU, needs CAP_NET_RAW, does not work on the loopback interface.
+    """
+
+    address: IpAddress | None = None
+    packet_resend: Literal["always", "never"] = "always"
+    packet_timeout_ms: Annotated[float, Meta(ge=0.1, le=1_000)] = 10.0
+    frame_retention_ms: Annotated[float, Meta(ge=1, le=10_000)] = 50.0
+    socket_buffer_bytes: Annotated[int, Meta(ge=65_536, le=1 << 30)] = 4 << 20
+    packet_socket: bool = False
+
+
+class GenicamCameraConfig(_DeviceSection, frozen=True, kw_only=True, tag="genicam"):
+    """Any camera that has a GenTL producer; `producers` are their files, ending in .cti."""
+
+    producers: Annotated[list[str], Meta(min_length=1, max_length=8)]
+
+
+DeviceCameraConfig = Union[PylonCameraConfig, AravisCameraConfig, GenicamCameraConfig]  # noqa: UP007 - msgspec
+CameraConfig = Union[SimulatedCameraConfig, FolderCameraConfig, DeviceCameraConfig]  # noqa: UP007 - msgspec
 
 
 class EngineConfig(_Section, frozen=True, kw_only=True):

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.config import FolderCameraConfig, SimulatedCameraConfig
+from pipeline.config import (
+    AravisCameraConfig,
+    FolderCameraConfig,
+    GenicamCameraConfig,
+    SimulatedCameraConfig,
+)
 
 if TYPE_CHECKING:
     from pipeline.cameras.camera import Camera
@@ -28,6 +33,14 @@ def open_camera(config: CameraConfig, *, camera_epoch: int = 0) -> Camera:
         from pipeline.cameras.folder import FolderCamera
 
         return FolderCamera(config, camera_epoch=camera_epoch)
+    if isinstance(config, AravisCameraConfig):
+        from pipeline.cameras.aravis import AravisCamera
+
+        return AravisCamera(config, camera_epoch=camera_epoch)
+    if isinstance(config, GenicamCameraConfig):
+        from pipeline.cameras.genicam import GenicamCamera
+
+        return GenicamCamera(config, camera_epoch=camera_epoch)
     from pipeline.cameras.pylon import PylonCamera
 
     return PylonCamera(config, camera_epoch=camera_epoch)

@@ -41,7 +41,7 @@ class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundCamera(msgspec.Struct, frozen=True, kw_only=True):
-    """A device that a kind's `discover` has found; what config.yaml selects it by, and a note such as "in use".
+    """A device that a kind's `discover` found: what config.yaml selects it by, and a note such as "in use".
 
     `address` is an IP address, a USB path or a device file, empty if the kind has none.
     """

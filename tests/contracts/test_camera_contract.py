@@ -14,14 +14,25 @@ from PIL import Image
 
 from pipeline.cameras import open_camera
 from pipeline.cameras.camera import Camera, CameraError
-from pipeline.config import FolderCameraConfig, PylonCameraConfig, SimulatedCameraConfig, TriggerConfig
+from pipeline.config import (
+    AravisCameraConfig,
+    FolderCameraConfig,
+    GenicamCameraConfig,
+    PylonCameraConfig,
+    SimulatedCameraConfig,
+    TriggerConfig,
+)
+from support.fake_gv_camera import FakeGvCamera, missing_aravis
+from support.private_network import private_network
+from support.viky import VIKY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pipeline.frame import PixelFormat
 
-WIDTH, HEIGHT = 96, 80
+WIDTH, HEIGHT = 120, 104
 EPOCH = 7
 LONG_S = 5.0
 Source = Literal["freerun", "line", "software"]
@@ -74,7 +85,6 @@ def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: 
         device.TestImageSelector.Value = "Off"
         device.ImageFileMode.Value = "On"
         device.ImageFilename.Value = str(directory)
-        device.Width.Value, device.Height.Value = WIDTH, HEIGHT
         device.ExposureTime.Value = 100.0
 
     config = PylonCameraConfig(
@@ -85,13 +95,52 @@ def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: 
     return PylonCamera(config, camera_epoch=EPOCH, configure=feed)
 
 
-KINDS = {"simulated": _simulated, "folder": _folder, "pylon": _pylon}
+def _aravis(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    config = AravisCameraConfig(
+        **_common(source, pixel_format),
+        address="127.0.0.1",
+        packet_size_bytes=8_000,
+        trigger_line="Line0",
+        rate_hz=rate_hz if source == "freerun" else None,
+    )
+    return open_camera(config, camera_epoch=EPOCH)
+
+
+def _genicam(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    if VIKY is None:
+        pytest.skip("genicam is not installed")
+    if source != "freerun":
+        pytest.skip("the devices of viky.cti have no trigger")
+    config = GenicamCameraConfig(
+        **_common(source, pixel_format), producers=[VIKY], serial="1", rate_hz=rate_hz
+    )
+    return open_camera(config, camera_epoch=EPOCH)
+
+
+KINDS = {
+    "simulated": _simulated,
+    "folder": _folder,
+    "pylon": _pylon,
+    "aravis": _aravis,
+    "genicam": _genicam,
+}
 ALL = [(kind, pixel_format) for kind in KINDS for pixel_format in ("Mono8", "RGB8")]
+
+
+@pytest.fixture(scope="module")
+def gv_camera() -> Iterator[None]:
+    """A GigE Vision camera on a network that this thread is in."""
+    if (missing := missing_aravis()) is not None:
+        pytest.skip(missing)
+    with private_network(), FakeGvCamera("A1"):
+        yield
 
 
 @pytest.fixture(params=ALL, ids="-".join)
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     kind, pixel_format = request.param
+    if kind == "aravis":
+        request.getfixturevalue("gv_camera")
 
     def open_one(source: Source, rate_hz: float = 25.0) -> Camera:
         return KINDS[kind](tmp_path, pixel_format, source, rate_hz)
@@ -171,8 +220,8 @@ class TestCameraContract:
         assert all(a.exposed_ns < b.exposed_ns for a, b in itertools.pairwise(headers))
 
     def test_line_delivers_every_frame(self, opener: Opener, request: pytest.FixtureRequest) -> None:
-        if request.node.callspec.params["opener"][0] == "pylon":
-            pytest.skip("nothing pulls the emulator's input line")
+        if request.node.callspec.params["opener"][0] in ("pylon", "aravis", "genicam"):
+            pytest.skip("nothing pulls the input line of an emulated device")
         with opener("line", rate_hz=40.0) as camera:
             frames = [camera.read(LONG_S) for _ in range(8)]
         headers = [frame.header for frame in frames if frame is not None]
