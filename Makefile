@@ -10,9 +10,12 @@ CONFIG ?= config.yaml
 FRAMES ?=
 MODEL ?= models/demo
 PEERS_VENV ?= .venv-peers
+# Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), and what PyGObject is built with.
+DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc
+PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test hooks unit test-gpu demo-model soak bench-peers clean
+.PHONY: run test debian hooks unit test-gpu demo-model soak bench-peers clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -29,9 +32,24 @@ $(VENV)/.run-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 	@$(PIP_INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python
+# As root on Debian it installs what is missing; elsewhere it says so, and the tests that need it are skipped.
+debian:
+	@missing="$$(for package in $(DEBIAN_PACKAGES); do dpkg -s $$package >/dev/null 2>&1 || echo $$package; done)"; \
+	[ -e "$(PYTHON_H)" ] || missing="$$missing python3-dev"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing" $$missing "..."; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "warning: found no" $$missing"; tests of aravis cameras will be skipped."; \
+	  echo "As root run: apt-get install" $$missing"; then: make clean test"; \
+	fi
+
+# The extra aravis is left out where it could not be built.
+$(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python debian
 	@echo "Installing the test dependencies into $(VENV) ..."
-	@$(PIP_INSTALL) --editable '.[train,backbones,timm,int8,pylon,video,recording,tensorrt-rtx,dev]'
+	@aravis="$$(pkg-config --exists gobject-introspection-1.0 cairo && [ -e "$(PYTHON_H)" ] && echo ,aravis)"; \
+	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,tensorrt-rtx,dev$$aravis]"
 	@touch $@ $(VENV)/.run-installed
 
 test: hooks unit

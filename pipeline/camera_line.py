@@ -8,8 +8,9 @@ from pipeline.dispatch import SlotAccount
 from pipeline.internal import CaptureStart, Release, RingSpec
 
 if TYPE_CHECKING:
+    from pipeline.camera_config import CameraConfig
     from pipeline.child import Child
-    from pipeline.config import CameraConfig, RealtimeConfig
+    from pipeline.config import RealtimeConfig
     from pipeline.frame import FrameHeader
     from pipeline.internal import FrameReady
     from pipeline.messages import TriggerSource

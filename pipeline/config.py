@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -16,13 +16,19 @@ from msgspec import Meta
 
 from engines.engine import EngineError
 from engines.targets import check_combination
+from pipeline.camera_config import (
+    CameraConfig,
+    Fraction,
+    Name,
+    PositiveFloat,
+    Section,
+    TriggerConfig,
+    V4l2CameraConfig,
+    VideoCameraConfig,
+)
 from pipeline.explain import explain
-from pipeline.frame import PixelFormat
 
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:(\d+|\*)|ipc://\S+)$")]
-PositiveFloat = Annotated[float, Meta(gt=0, lt=1e9)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
 Cores = Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)]
 
 
@@ -30,11 +36,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message says where, what was found and what is allowed."""
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every section: frozen, and strict about its keys."""
-
-
-class StationConfig(_Section, frozen=True, kw_only=True):
+class StationConfig(Section, frozen=True, kw_only=True):
     """The station itself.
 
     `deadline_ms` runs from the trigger to the published result; `deadline_guard_ms` before it a trigger that
@@ -53,7 +55,7 @@ class StationConfig(_Section, frozen=True, kw_only=True):
     start_timeout_s: Annotated[float, Meta(ge=1, le=600)] = 60.0
 
 
-class SocketsConfig(_Section, frozen=True, kw_only=True):
+class SocketsConfig(Section, frozen=True, kw_only=True):
     """Addresses of the three ZeroMQ sockets; TCP addresses are loopback only until CURVE keys exist."""
 
     results: Endpoint
@@ -62,136 +64,7 @@ class SocketsConfig(_Section, frozen=True, kw_only=True):
     send_queue_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
 
 
-class TriggerConfig(_Section, frozen=True, kw_only=True):
-    """What makes the camera take a frame.
-
-    `freerun`: the camera's own rate, newest frame only, skipped frames counted. `line`: the camera's
-    input line, every frame. `encoder`: every `encoder_counts` of the camera's encoder input, every frame.
-    `software`: the station asks, every `period_ms`, or, if that is null, when a `trigger` request arrives.
-
-    With `announce_window_ms` a `trigger` request announces the part that `line` or `encoder` will take a
-    frame of within that time, one at a time: its ids go into the result, and no frame is a reject.
-    `frame_timeout_ms` is how long the frame of a software trigger, or the next one of a free-running camera,
-    is waited for before the camera counts as lost. A free-run frame older than `max_age_ms` is skipped.
-    """
-
-    source: Literal["freerun", "line", "encoder", "software"]
-    period_ms: Annotated[float, Meta(ge=1, le=3_600_000)] | None = None
-    frame_timeout_ms: Annotated[int, Meta(ge=10, le=60_000)] = 1_000
-    announce_window_ms: Annotated[float, Meta(ge=1, le=60_000)] | None = None
-    encoder_counts: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    max_age_ms: Annotated[float, Meta(ge=1, le=60_000)] | None = None
-
-    @property
-    def every_frame(self) -> bool:
-        """Whether the camera takes frames by itself, each of them a part."""
-        return self.source in {"line", "encoder"}
-
-
-class _CameraSection(_Section, frozen=True, kw_only=True, tag_field="kind"):
-    """What every camera has. The image format is fixed here; a camera that delivers another is refused."""
-
-    name: Name
-    width_px: Annotated[int, Meta(ge=16, le=16_384)]
-    height_px: Annotated[int, Meta(ge=16, le=16_384)]
-    pixel_format: PixelFormat
-    trigger: TriggerConfig
-
-
-class SimulatedCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="simulated"):
-    """The simulated line: a stamped metal part, rendered; deterministic by `seed`."""
-
-    seed: Annotated[int, Meta(ge=0)] = 0
-    rate_hz: PositiveFloat = 10.0
-    defect_rate: Fraction = 0.1
-
-
-class FolderCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="folder"):
-    """Image files of a directory in sorted order, subdirectories included."""
-
-    directory: str
-    rate_hz: PositiveFloat = 10.0
-    loop: bool = False
-
-
-class RecordingCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="recording"):
-    """Frames of a file that `hlgfa record` wrote; `channel` names its camera there, null: the same name.
-
-    `pace`: `recorded` keeps the spacing that the frames once had, a number is a rate in frames per second,
-    `fastest` gives the next frame as soon as the last one was taken.
-    """
-
-    file: str
-    pace: Literal["recorded", "fastest"] | PositiveFloat = "recorded"
-    loop: bool = False
-    channel: Name | None = None
-
-
-class PylonCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="pylon"):
-    """A Basler camera, chosen by `serial` or by `user_id`; with neither, there must be exactly one.
-
-    `features` are set first and in their order, by the device's own GenICam names: `{Width: 1920}`.
-    """
-
-    serial: str | None = None
-    user_id: str | None = None
-    exposure_us: PositiveFloat | None = None
-    gain_db: Annotated[float, Meta(ge=0, le=100)] | None = None
-    rate_hz: PositiveFloat | None = None
-    features: dict[str, bool | int | float | str] = {}
-
-
-class VideoCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="video"):
-    """A network camera's stream or a video file: `url` is `rtsp://...`, or the file's path.
-
-    Of a stream: `transport`; `open_timeout_ms` until its first live picture, `read_timeout_ms` without a
-    fresh one until it counts as lost; pictures that lag behind the others by more than `max_lag_ms` are old
-    and skipped. Of a file: `loop`, and `rate_hz` in place of the file's own rate.
-    """
-
-    url: Annotated[str, Meta(min_length=1)]
-    transport: Literal["tcp", "udp"] = "tcp"
-    open_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 10_000
-    read_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_000
-    max_lag_ms: Annotated[int, Meta(ge=10, le=10_000)] = 200
-    rate_hz: PositiveFloat | None = None
-    loop: bool = False
-
-    @property
-    def is_stream(self) -> bool:
-        """Whether `url` is an address, not a path."""
-        return "://" in self.url
-
-
-class V4l2CameraConfig(_CameraSection, frozen=True, kw_only=True, tag="v4l2"):
-    """A USB or other camera of the kernel, by `device` (a path, best in /dev/v4l/by-id) or by `serial`.
-
-    With neither there must be exactly one. `device_format` is the device's format by its four characters,
-    null for the best that it offers; `gain` and `controls` (by the names that `v4l2-ctl --list-ctrls` shows)
-    are in the device's own units. Without a picture for `read_timeout_ms` the camera counts as lost.
-    """
-
-    device: str | None = None
-    serial: str | None = None
-    device_format: Annotated[str, Meta(pattern="^[A-Z0-9]{4}$")] | None = None
-    rate_hz: PositiveFloat | None = None
-    exposure_us: PositiveFloat | None = None
-    gain: int | None = None
-    controls: dict[str, int] = {}
-    read_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 2_000
-
-
-CameraConfig = Union[  # noqa: UP007 - msgspec
-    SimulatedCameraConfig,
-    FolderCameraConfig,
-    RecordingCameraConfig,
-    PylonCameraConfig,
-    VideoCameraConfig,
-    V4l2CameraConfig,
-]
-
-
-class EngineConfig(_Section, frozen=True, kw_only=True):
+class EngineConfig(Section, frozen=True, kw_only=True):
     """The engine: which model, runtime and precision. There is no fallback from one to another.
 
     What needs a build (a GPU's runtimes, and precisions below fp32) is made by `build_engine`. `threads` are
@@ -207,7 +80,7 @@ class EngineConfig(_Section, frozen=True, kw_only=True):
     spinning: bool = False
 
 
-class HeatmapConfig(_Section, frozen=True, kw_only=True):
+class HeatmapConfig(Section, frozen=True, kw_only=True):
     """Which heatmaps are published, and how they are packed."""
 
     policy: Literal["all", "reject", "sampled"] = "all"
@@ -215,7 +88,7 @@ class HeatmapConfig(_Section, frozen=True, kw_only=True):
     codec: Literal["none", "zstd"] = "zstd"
 
 
-class PartsConfig(_Section, frozen=True, kw_only=True):
+class PartsConfig(Section, frozen=True, kw_only=True):
     """A part that several cameras see: a `trigger` request without a camera goes to all of these.
 
     Each camera gives its own result; the part is accepted only if all of them accept.
@@ -224,7 +97,7 @@ class PartsConfig(_Section, frozen=True, kw_only=True):
     cameras: Annotated[list[Name], Meta(min_length=2, max_length=16)]
 
 
-class RealtimeConfig(_Section, frozen=True, kw_only=True):
+class RealtimeConfig(Section, frozen=True, kw_only=True):
     """What the operating system is asked for; each is refused with one line where it is not allowed.
 
     `lock_memory`: no page of a process is swapped out. `fifo_priority`: station and capture are scheduled
@@ -237,7 +110,7 @@ class RealtimeConfig(_Section, frozen=True, kw_only=True):
     capture_cores: Cores | None = None
 
 
-class BudgetsConfig(_Section, frozen=True, kw_only=True):
+class BudgetsConfig(Section, frozen=True, kw_only=True):
     """What `hlgfa soak` holds the line to; null is not looked at. Times are p99 over the run."""
 
     transfer_p99_ms: PositiveFloat | None = None
@@ -252,13 +125,13 @@ class BudgetsConfig(_Section, frozen=True, kw_only=True):
     late_share: Fraction | None = None
 
 
-class RingConfig(_Section, frozen=True, kw_only=True):
+class RingConfig(Section, frozen=True, kw_only=True):
     """The shared-memory ring of one camera: `slots` frames."""
 
     slots: Annotated[int, Meta(ge=3, le=256)] = 8
 
 
-class Config(_Section, frozen=True, kw_only=True):
+class Config(Section, frozen=True, kw_only=True):
     """A whole station."""
 
     station: StationConfig

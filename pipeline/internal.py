@@ -9,8 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from engines.engine import EngineInfo
+from pipeline.camera_config import CameraConfig
 from pipeline.cameras.camera import CameraInfo
-from pipeline.config import CameraConfig, EngineConfig, RealtimeConfig
+from pipeline.config import EngineConfig, RealtimeConfig
 from pipeline.frame import FrameHeader
 from pipeline.messages import Region
 

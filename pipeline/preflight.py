@@ -16,7 +16,8 @@ from engines.engine import EngineError
 from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
 from engines.targets import needs_build
-from pipeline.config import ConfigError, FolderCameraConfig, VideoCameraConfig
+from pipeline.camera_config import FolderCameraConfig, VideoCameraConfig
+from pipeline.config import ConfigError
 from pipeline.frame import CHANNELS, frame_bytes
 from pipeline.ring import SHARED_MEMORY, page_bytes
 from pipeline.sockets import bind_socket
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from calibration.calibrated import Calibrated
-    from pipeline.config import CameraConfig, Config
+    from pipeline.camera_config import CameraConfig
+    from pipeline.config import Config
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from pipeline.config import ConfigError, RecordingCameraConfig, TriggerConfig
+from pipeline.camera_config import RecordingCameraConfig, TriggerConfig
+from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pipeline.config import CameraConfig, Config
+    from pipeline.camera_config import CameraConfig
+    from pipeline.config import Config
     from pipeline.recording_reader import Recording
 
 Pace = Literal["fastest", "recorded"]

@@ -73,7 +73,8 @@ def soak(
     """Run a line for many parts; exit 1 if memory grows, a part is lost or a process had to be restarted."""
     import msgspec
 
-    from pipeline.config import FolderCameraConfig, SimulatedCameraConfig, load_config
+    from pipeline.camera_config import FolderCameraConfig, SimulatedCameraConfig
+    from pipeline.config import load_config
     from pipeline.station import Station
     from tools.audit_view import print_audit
     from tools.run_view import follow

@@ -16,8 +16,9 @@ from pipeline.recording import RecordingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from pipeline.camera_config import CameraConfig
     from pipeline.cameras.camera import Camera, CameraInfo
-    from pipeline.config import CameraConfig, Config
+    from pipeline.config import Config
     from pipeline.frame import Frame
 
 

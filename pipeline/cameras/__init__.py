@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
-from pipeline.config import (
+from pipeline.camera_config import (
+    AravisCameraConfig,
     FolderCameraConfig,
+    GenicamCameraConfig,
+    PylonCameraConfig,
     RecordingCameraConfig,
     SimulatedCameraConfig,
     V4l2CameraConfig,
@@ -13,8 +17,21 @@ from pipeline.config import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.camera_config import CameraConfig
     from pipeline.cameras.camera import Camera
-    from pipeline.config import CameraConfig
+
+_OPENERS: dict[type[CameraConfig], tuple[str, str]] = {
+    SimulatedCameraConfig: ("simulated", "SimulatedCamera"),
+    FolderCameraConfig: ("folder", "FolderCamera"),
+    RecordingCameraConfig: ("recording", "RecordingCamera"),
+    VideoCameraConfig: ("video", "open_video"),
+    V4l2CameraConfig: ("v4l2", "V4l2Camera"),
+    AravisCameraConfig: ("aravis", "AravisCamera"),
+    GenicamCameraConfig: ("genicam", "GenicamCamera"),
+    PylonCameraConfig: ("pylon", "PylonCamera"),
+}
 
 
 def open_camera(config: CameraConfig, *, camera_epoch: int = 0) -> Camera:
@@ -26,26 +43,6 @@ def open_camera(config: CameraConfig, *, camera_epoch: int = 0) -> Camera:
     Raises:
         CameraError: it cannot be opened; the message says what was found and what to do.
     """
-    if isinstance(config, SimulatedCameraConfig):
-        from pipeline.cameras.simulated import SimulatedCamera
-
-        return SimulatedCamera(config, camera_epoch=camera_epoch)
-    if isinstance(config, FolderCameraConfig):
-        from pipeline.cameras.folder import FolderCamera
-
-        return FolderCamera(config, camera_epoch=camera_epoch)
-    if isinstance(config, RecordingCameraConfig):
-        from pipeline.cameras.recording import RecordingCamera
-
-        return RecordingCamera(config, camera_epoch=camera_epoch)
-    if isinstance(config, VideoCameraConfig):
-        from pipeline.cameras.video import open_video
-
-        return open_video(config, camera_epoch=camera_epoch)
-    if isinstance(config, V4l2CameraConfig):
-        from pipeline.cameras.v4l2 import V4l2Camera
-
-        return V4l2Camera(config, camera_epoch=camera_epoch)
-    from pipeline.cameras.pylon import PylonCamera
-
-    return PylonCamera(config, camera_epoch=camera_epoch)
+    module, name = _OPENERS[type(config)]
+    opener: Callable[..., Camera] = getattr(importlib.import_module(f"pipeline.cameras.{module}"), name)
+    return opener(config, camera_epoch=camera_epoch)

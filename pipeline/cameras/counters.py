@@ -20,7 +20,8 @@ class FrameCounter:
     """
 
     def __init__(self) -> None:
-        self._previous: int | None = None
+        self._said: int | None = None  # the last number that the device gave
+        self._unsaid = 0  # frames since then
         self._frame_id = -1
 
     def advance(self, raw: int | None) -> int:
@@ -29,18 +30,20 @@ class FrameCounter:
         Raises:
             ValueError: the counter stood still or went back: the device restarted behind our back.
         """
+        if raw is None:
+            self._unsaid += 1
+            self._frame_id += 1
+            return self._frame_id
         step = 1
-        if raw is not None and self._previous is not None:
-            step = raw - self._previous
-            if step < -_LAST_16_BIT // 2 and self._previous <= _LAST_16_BIT:
+        if self._said is not None:
+            step = raw - self._said
+            if step < -_LAST_16_BIT // 2 and self._said <= _LAST_16_BIT:
                 step += _LAST_16_BIT
+            step -= self._unsaid
             if step <= 0:
-                raise ValueError(f"the frame counter went from {self._previous} to {raw}")
+                raise ValueError(f"the frame counter went from {self._said} to {raw}")
         self._frame_id += step
-        if raw is not None:
-            self._previous = raw
-        elif self._previous is not None:
-            self._previous += 1
+        self._said, self._unsaid = raw, 0
         return self._frame_id
 
 

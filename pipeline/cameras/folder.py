@@ -20,7 +20,7 @@ from pipeline.cameras.camera import CameraError, CameraInfo
 from pipeline.cameras.paced import PacedCamera, Picture
 
 if TYPE_CHECKING:
-    from pipeline.config import FolderCameraConfig
+    from pipeline.camera_config import FolderCameraConfig
 
 _log = logging.getLogger(__name__)
 

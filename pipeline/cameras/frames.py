@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator
 
+    from pipeline.camera_config import CameraConfig, TriggerConfig
     from pipeline.cameras.camera import Camera
-    from pipeline.config import CameraConfig, TriggerConfig
     from pipeline.frame import Frame
 
 READ_S = 0.05

@@ -16,9 +16,9 @@ from pipeline.cameras.schedule import RecordedSchedule
 from pipeline.recording import RecordingError, open_recording
 
 if TYPE_CHECKING:
+    from pipeline.camera_config import RecordingCameraConfig
     from pipeline.cameras.camera import CameraInfo
     from pipeline.cameras.schedule import Schedule
-    from pipeline.config import RecordingCameraConfig
     from pipeline.recording_index import FrameRef
     from pipeline.recording_reader import Recording
 

@@ -11,7 +11,7 @@ from pipeline.cameras.part import render_part
 from pipeline.cameras.part_layers import MIN_SIDE_PX
 
 if TYPE_CHECKING:
-    from pipeline.config import SimulatedCameraConfig
+    from pipeline.camera_config import SimulatedCameraConfig
 
 
 class SimulatedCamera(PacedCamera):

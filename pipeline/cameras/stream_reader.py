@@ -11,7 +11,7 @@ from pipeline.cameras.live import Arrival, Selection, Steps, StreamClock, Wholen
 from pipeline.cameras.video_decoder import open_stream, reason, video_stream
 
 if TYPE_CHECKING:
-    from pipeline.config import VideoCameraConfig
+    from pipeline.camera_config import VideoCameraConfig
 
 _GOODBYE_S = 0.5
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from pipeline.camera_config import V4l2CameraConfig
     from pipeline.cameras.v4l2_stream import Filled
-    from pipeline.config import V4l2CameraConfig
 
 _VIRTUAL_DRIVERS = ("vivid",)
 _REASONS = {

@@ -10,7 +10,7 @@ from pipeline.cameras import v4l2_abi as abi
 from pipeline.cameras.camera import CameraError, FoundCamera
 
 if TYPE_CHECKING:
-    from pipeline.config import V4l2CameraConfig
+    from pipeline.camera_config import V4l2CameraConfig
 
 SYSFS = Path("/sys/class/video4linux")
 

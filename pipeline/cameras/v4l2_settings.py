@@ -14,7 +14,7 @@ from pipeline.cameras.v4l2_pixels import accepted_formats
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.config import V4l2CameraConfig
+    from pipeline.camera_config import V4l2CameraConfig
 
 _RATE_TOLERANCE = 0.01
 _EXPOSURE_UNIT_US = 100

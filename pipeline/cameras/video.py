@@ -18,9 +18,9 @@ from pipeline.frame import Frame, FrameHeader
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from pipeline.camera_config import VideoCameraConfig
     from pipeline.cameras.camera import Camera
     from pipeline.cameras.live import Arrival
-    from pipeline.config import VideoCameraConfig
 
 
 def open_video(config: VideoCameraConfig, *, camera_epoch: int = 0) -> Camera:

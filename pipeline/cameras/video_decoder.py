@@ -12,7 +12,7 @@ from pipeline.cameras.camera import CameraError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pipeline.config import VideoCameraConfig
+    from pipeline.camera_config import VideoCameraConfig
     from pipeline.frame import PixelFormat
 
 # Their first plane is the luma, one byte a pixel; a grey picture has no other.

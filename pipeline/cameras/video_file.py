@@ -18,7 +18,7 @@ from pipeline.cameras.video_decoder import PixelReader, check_picture, load_av, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline.config import VideoCameraConfig
+    from pipeline.camera_config import VideoCameraConfig
 
 _log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.cameras import open_camera
-from pipeline.cameras.camera import Camera, CameraError
-from pipeline.config import (
+from pipeline.camera_config import (
+    AravisCameraConfig,
     FolderCameraConfig,
+    GenicamCameraConfig,
     PylonCameraConfig,
     RecordingCameraConfig,
     SimulatedCameraConfig,
@@ -23,8 +23,13 @@ from pipeline.config import (
     V4l2CameraConfig,
     VideoCameraConfig,
 )
+from pipeline.cameras import open_camera
+from pipeline.cameras.camera import Camera, CameraError
+from support.fake_gv_camera import FakeGvCamera, missing_aravis
+from support.private_network import private_network
 from support.recordings import record_frames
 from support.v4l2_stand_in import STAND_IN_PATH, stand_in_is_loaded
+from support.viky import VIKY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 
     from pipeline.frame import PixelFormat
 
-WIDTH, HEIGHT = 96, 80
+WIDTH, HEIGHT = 120, 104
 EPOCH = 7
 LONG_S = 5.0
 Source = Literal["freerun", "line", "software"]
@@ -112,7 +117,6 @@ def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: 
         device.TestImageSelector.Value = "Off"
         device.ImageFileMode.Value = "On"
         device.ImageFilename.Value = str(directory)
-        device.Width.Value, device.Height.Value = WIDTH, HEIGHT
         device.ExposureTime.Value = 100.0
 
     config = PylonCameraConfig(
@@ -121,6 +125,28 @@ def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: 
         rate_hz=rate_hz if source == "freerun" else None,
     )
     return PylonCamera(config, camera_epoch=EPOCH, configure=feed)
+
+
+def _aravis(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    config = AravisCameraConfig(
+        **_common(source, pixel_format),
+        address="127.0.0.1",
+        packet_size_bytes=8_000,
+        trigger_line="Line0",
+        rate_hz=rate_hz if source == "freerun" else None,
+    )
+    return open_camera(config, camera_epoch=EPOCH)
+
+
+def _genicam(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+    if VIKY is None:
+        pytest.skip("genicam is not installed")
+    if source != "freerun":
+        pytest.skip("the devices of viky.cti have no trigger")
+    config = GenicamCameraConfig(
+        **_common(source, pixel_format), producers=[VIKY], serial="1", rate_hz=rate_hz
+    )
+    return open_camera(config, camera_epoch=EPOCH)
 
 
 def _v4l2(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
@@ -134,6 +160,8 @@ KINDS: dict[str, Any] = {
     "folder": _folder,
     "recording": _recording,
     "pylon": _pylon,
+    "aravis": _aravis,
+    "genicam": _genicam,
     "video": _video,
     "video-rtsp": _rtsp,
 }
@@ -142,16 +170,29 @@ if stand_in_is_loaded():  # in the process that tests/pipeline/cameras/test_v4l2
 LIVE = ("video-rtsp", "v4l2")
 NO_LINE = {
     "pylon": "nothing pulls the emulator's input line",
+    "aravis": "nothing pulls the input line of an emulated device",
+    "genicam": "nothing pulls the input line of an emulated device",
     "video-rtsp": "a stream has no input line",
     "v4l2": "V4L2 knows no input line",
 }
 ALL = [(kind, pixel_format) for kind in KINDS for pixel_format in ("Mono8", "RGB8")]
 
 
+@pytest.fixture(scope="module")
+def gv_camera() -> Iterator[None]:
+    """A GigE Vision camera on a network that this thread is in."""
+    if (missing := missing_aravis()) is not None:
+        pytest.skip(missing)
+    with private_network(), FakeGvCamera("A1"):
+        yield
+
+
 @pytest.fixture(params=ALL, ids="-".join)
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     kind, pixel_format = request.param
     place: Path | str = request.getfixturevalue("rtsp_url") if kind == "video-rtsp" else tmp_path
+    if kind == "aravis":
+        request.getfixturevalue("gv_camera")
 
     def open_one(source: Source, rate_hz: float = 25.0) -> Camera:
         camera: Camera = KINDS[kind](place, pixel_format, source, rate_hz)

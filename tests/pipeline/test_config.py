@@ -9,7 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import ConfigError, SimulatedCameraConfig, load_config, parse_config
+from pipeline.camera_config import SimulatedCameraConfig
+from pipeline.config import ConfigError, load_config, parse_config
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 
@@ -52,7 +53,7 @@ def test_sections_are_frozen() -> None:
         (
             ("cameras", 0, "kind"),
             "usb",
-            "cameras[0].kind: found 'usb'. Allowed: simulated, folder, recording, pylon",
+            "cameras[0].kind: found 'usb'. Allowed: simulated, folder, recording, pylon, aravis, genicam",
         ),
         (("cameras", 0, "pixel_format"), "Mono9", "cameras[0].pixel_format: found 'Mono9'. Allowed: Mono8"),
         (
@@ -153,3 +154,53 @@ def test_any_value_anywhere_is_accepted_or_refused_with_a_config_error(
     section[data.draw(st.sampled_from(sorted(section)))] = value
     with contextlib.suppress(ConfigError):  # whatever is not one fails this test
         parse_config(raw, origin="config.yaml")
+
+
+DEVICE = {
+    "name": "left",
+    "width_px": 640,
+    "height_px": 480,
+    "pixel_format": "Mono8",
+    "trigger": {"source": "line"},
+}
+
+
+@pytest.mark.parametrize(
+    ("camera", "expected"),
+    [
+        ({"kind": "aravis", "address": "cam.local"}, "cameras[0].address: found 'cam.local'."),
+        (
+            {"kind": "aravis", "packet_resend": "maybe"},
+            "packet_resend: found 'maybe'. Allowed: always, never",
+        ),
+        ({"kind": "aravis", "packet_size_bytes": 9}, "packet_size_bytes: found 9. Expected `int` >= 220"),
+        ({"kind": "pylon", "offset_x_px": -1}, "cameras[0].offset_x_px: found -1. Expected `int` >= 0"),
+        ({"kind": "pylon", "trigger_edge": "up"}, "trigger_edge: found 'up'. Allowed: falling, rising"),
+        ({"kind": "genicam"}, "cameras[0].producers: missing. This key is required."),
+        ({"kind": "genicam", "producers": []}, "producers: found []. Expected `array` of length >= 1"),
+        ({"kind": "genicam", "producers": ["a"], "address": "1.2.3.4"}, "cameras[0].address: unknown key."),
+    ],
+)
+def test_a_wrong_key_of_a_device_is_named(camera: dict[str, Any], expected: str) -> None:
+    raw = shipped()
+    raw["cameras"] = [DEVICE | camera]
+    with pytest.raises(ConfigError) as error:
+        parse_config(raw, origin="x.yaml")
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        {"kind": "pylon", "address": "192.168.0.7", "trigger_line": "Line3", "offset_y_px": 8},
+        {"kind": "aravis", "serial": "22943512", "packet_size_bytes": 8000, "packet_resend": "never"},
+        {"kind": "genicam", "producers": ["a.cti"], "device_pixel_format": "Mono12p"},
+    ],
+)
+def test_a_device_is_described(camera: dict[str, Any]) -> None:
+    raw = shipped()
+    raw["cameras"] = [DEVICE | camera]
+    parsed = parse_config(raw, origin="x.yaml").cameras[0]
+    assert {key: getattr(parsed, key) for key in camera if key != "kind"} == {
+        key: value for key, value in camera.items() if key != "kind"
+    }

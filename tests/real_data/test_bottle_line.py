@@ -100,8 +100,6 @@ def test_the_pylon_emulator_over_the_test_images(
         "pixel_format": "RGB8",
         "trigger": {"source": "software"},
         "features": {
-            "Width": 512,
-            "Height": 512,
             "TestImageSelector": "Off",
             "ImageFileMode": "On",
             "ImageFilename": str(parts),

@@ -84,3 +84,8 @@ def test_a_short_history_makes_no_drift() -> None:
     for number in range(200):
         clock.to_host_ns(number * 33_000_000, number * 33_000_000 + 1_000_000 + number % 7 * 10_000)
     assert clock.drift_ppm is None
+
+
+def test_the_wrap_is_seen_behind_a_frame_without_a_number() -> None:
+    counter = FrameCounter()
+    assert [counter.advance(raw) for raw in (65_535, None, 2, 3)] == [0, 1, 2, 3]

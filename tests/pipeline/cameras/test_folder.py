@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.camera_config import FolderCameraConfig, TriggerConfig
 from pipeline.cameras.camera import CameraError, EndOfFramesError
 from pipeline.cameras.folder import FolderCamera
-from pipeline.config import FolderCameraConfig, TriggerConfig
 from pipeline.frame import Frame
 
 WIDTH, HEIGHT = 40, 30

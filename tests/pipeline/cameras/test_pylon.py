@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.camera_config import PylonCameraConfig, TriggerConfig
 from pipeline.cameras import open_camera
 from pipeline.cameras.camera import CameraError
-from pipeline.cameras.pylon import PylonCamera
-from pipeline.config import PylonCameraConfig, TriggerConfig
+from pipeline.cameras.pylon import PylonCamera, discover
 from pipeline.frame import Frame
 
 WIDTH, HEIGHT = 160, 120
@@ -37,7 +37,6 @@ class Emulator:
 
     def __call__(self, device: Any) -> None:
         self.device = device
-        device.Width.Value, device.Height.Value = WIDTH, HEIGHT
         if self.images is not None:
             device.TestImageSelector.Value = "Off"
             device.ImageFileMode.Value = "On"
@@ -78,8 +77,6 @@ def test_features_are_set_by_their_own_names(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "part.png")
     features = {
-        "Width": WIDTH,
-        "Height": HEIGHT,
         "TestImageSelector": "Off",
         "ImageFileMode": "On",
         "ImageFilename": str(tmp_path),
@@ -92,9 +89,10 @@ def test_features_are_set_by_their_own_names(tmp_path: Path) -> None:
     ("features", "words"),
     [
         ({"Wdith": 64}, "features: found 'Wdith', which this device lacks"),
-        ({"Width": 10_000_000}, "features.Width: found 10000000, which the device refuses"),
+        ({"GainRaw": 10_000_000}, "features.GainRaw: found 10000000, which the device refuses"),
+        ({"Width": 64}, "features: found 'Width', expected the key width_px for it"),
         ({"ImageFileMode": "Maybe"}, "features.ImageFileMode: found 'Maybe', which the device refuses"),
-        ({"Width": "wide"}, "features.Width: found 'wide', which the device refuses"),
+        ({"GainRaw": "high"}, "features.GainRaw: found 'high', which the device refuses"),
     ],
 )
 def test_a_feature_that_the_device_refuses(features: dict[str, Any], words: str) -> None:
@@ -103,24 +101,49 @@ def test_a_feature_that_the_device_refuses(features: dict[str, Any], words: str)
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("device_format", ["BGR8Packed", "BayerRG8"])
-def test_colour_is_converted_to_rgb(device_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.cameras.pylon_device._DEVICE_FORMATS", {"RGB8": (device_format,)})
+@pytest.mark.parametrize("device_format", ["Mono10", "Mono12", "Mono16"])
+def test_more_than_8_bits_are_cut_to_the_upper_8(device_format: str) -> None:
     emulator = Emulator()
-    with PylonCamera(_config(pixel_format="RGB8"), configure=emulator) as camera:
+    with PylonCamera(_config(device_pixel_format=device_format), configure=emulator) as camera:
         assert emulator.device.PixelFormat.Value == device_format
         frame = _read(camera)
-    assert frame.pixels.shape == (HEIGHT, WIDTH, 3)
+    assert frame.pixels.shape == frame.header.shape
     assert frame.pixels.std() > 1
 
 
-def test_red_stays_red_when_the_device_gives_bgr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.cameras.pylon_device._DEVICE_FORMATS", {"RGB8": ("BGR8Packed",)})
-    red = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    red[..., 0] = 200
-    Image.fromarray(red).save(tmp_path / "red.png")
-    with PylonCamera(_config(pixel_format="RGB8"), configure=Emulator(tmp_path)) as camera:
-        assert np.array_equal(_read(camera).pixels, red)
+COLOURED = (
+    "RGB8Packed",
+    "BGR8Packed",
+    "BGRA8Packed",
+    *(f"Bayer{pattern}8" for pattern in ("RG", "GR", "GB", "BG")),
+)
+
+
+@pytest.mark.parametrize("device_format", [*COLOURED, "BayerRG12"])
+def test_red_stays_red_in_every_format_of_the_device(tmp_path: Path, device_format: str) -> None:
+    colour = np.full((HEIGHT, WIDTH, 3), (200, 90, 30), np.uint8)
+    Image.fromarray(colour).save(tmp_path / "red.png")
+    config = _config(pixel_format="RGB8", device_pixel_format=device_format)
+    with PylonCamera(config, configure=Emulator(tmp_path)) as camera:
+        assert np.array_equal(_read(camera).pixels, colour)
+
+
+def test_the_region_is_set_each_time_it_is_opened() -> None:
+    for offsets in ((0, 0), (40, 30), (8, 0)):
+        emulator = Emulator()
+        config = _config(offset_x_px=offsets[0], offset_y_px=offsets[1])
+        with PylonCamera(config, configure=emulator) as camera:
+            device = emulator.device
+            assert (device.OffsetX.Value, device.OffsetY.Value) == offsets
+            assert (device.Width.Value, device.Height.Value) == (WIDTH, HEIGHT)
+            assert _read(camera).header.complete
+
+
+def test_discovery_lists_what_selects_a_camera() -> None:
+    found = discover()
+    assert tuple(camera.serial for camera in found) == SERIALS
+    assert {camera.kind for camera in found} == {"pylon"}
+    assert all(camera.model and camera.vendor for camera in found)
 
 
 def test_a_failed_buffer_is_an_incomplete_frame() -> None:
@@ -178,7 +201,10 @@ def test_exposure_and_gain_are_set() -> None:
         ({"serial": "999"}, r"found .*0815-0000.*0815-0001.*expected exactly one with serial '999'"),
         ({"serial": None, "user_id": "left"}, r"expected exactly one with user_id 'left'"),
         ({"serial": None}, r"found .*0815-0000.*0815-0001.*expected exactly one\. "),
-        ({"width_px": 99}, r"found a region of 160 x 120 px, expected 99 x 120"),
+        ({"width_px": 9_999}, r"width_px: found 9999, expected 1 to 4096 \(the device's Width\)"),
+        ({"offset_x_px": 4_000}, r"offset_x_px: found 4000, expected 0 to 3936"),
+        ({"device_pixel_format": "Mono10p"}, r"found the pixel formats Mono8.*; expected Mono10p"),
+        ({"device_pixel_format": "BGR8"}, r"found 'BGR8', expected one that gives Mono8: Mono8, Mono10"),
         ({"exposure_us": 1e8}, r"exposure_us: found 100000000.0, expected 1.0 to 10000000.0"),
         ({"gain_db": 99.0}, r"gain_db: found 99.0, expected .* to "),
         ({"rate_hz": 5.0}, r"rate_hz: found 5.0 with trigger source 'software'"),

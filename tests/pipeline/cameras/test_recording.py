@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.camera_config import RecordingCameraConfig, TriggerConfig
 from pipeline.cameras.belt import Belt
 from pipeline.cameras.camera import CameraError, EndOfFramesError
 from pipeline.cameras.recording import RecordingCamera
 from pipeline.cameras.schedule import EvenSchedule, RecordedSchedule, Schedule
-from pipeline.config import RecordingCameraConfig, TriggerConfig
 from pipeline.frame import Frame
 from pipeline.recording import open_recording
 from support.recordings import make_frame, write_frames

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.camera_config import SimulatedCameraConfig, TriggerConfig
 from pipeline.cameras.camera import CameraError
 from pipeline.cameras.part import DEFECTS, RenderedPart, render_part
 from pipeline.cameras.simulated import SimulatedCamera
-from pipeline.config import SimulatedCameraConfig, TriggerConfig
 
 if TYPE_CHECKING:
     from pipeline.frame import PixelFormat

@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.camera_config import TriggerConfig, V4l2CameraConfig
 from pipeline.cameras import v4l2_abi
 from pipeline.cameras.camera import CameraError
 from pipeline.cameras.v4l2 import discover
 from pipeline.cameras.v4l2_devices import find_cameras, select_path
 from pipeline.cameras.v4l2_pixels import pixels_of
-from pipeline.config import ConfigError, TriggerConfig, V4l2CameraConfig, parse_config
+from pipeline.config import ConfigError, parse_config
 from support.v4l2_stand_in import NO_COMPILER, build_stand_in, has_compiler, with_stand_in
 
 ROOT = Path(__file__).parents[3]

@@ -13,9 +13,10 @@ import pytest
 
 pytest.importorskip("av", reason="NO VIDEO: pip install 'hlgfa-line[video]'")
 
+from pipeline.camera_config import TriggerConfig, VideoCameraConfig
 from pipeline.cameras import open_camera
 from pipeline.cameras.camera import Camera, CameraError
-from pipeline.config import ConfigError, TriggerConfig, VideoCameraConfig, parse_config
+from pipeline.config import ConfigError, parse_config
 from support.numbered import picture_number
 from support.rtsp import Relay, RtspServer, missing_packages
 

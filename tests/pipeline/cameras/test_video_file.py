@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("av", reason="NO VIDEO: pip install 'hlgfa-line[video]'")
 
+from pipeline.camera_config import TriggerConfig, VideoCameraConfig
 from pipeline.cameras import open_camera
 from pipeline.cameras.camera import Camera, CameraError, EndOfFramesError
-from pipeline.config import TriggerConfig, VideoCameraConfig
 from pipeline.frame import Frame
 from support.numbered import numbered_luma, picture_number
 from support.videos import rewrite, write_lossless, write_luma, write_predicted

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pipeline.camera_config import TriggerConfig, V4l2CameraConfig
 from pipeline.cameras import open_camera, v4l2_abi
 from pipeline.cameras.camera import Camera, CameraError
 from pipeline.cameras.v4l2_devices import find_cameras
-from pipeline.config import TriggerConfig, V4l2CameraConfig
 from support.numbered import picture_number
 from support.v4l2_stand_in import STAND_IN_PATH, stand_in
 
