@@ -21,8 +21,8 @@
 #define DEVICES 8
 
 static const struct { __u32 format, width, height; } SIZES[] = {
-    {V4L2_PIX_FMT_GREY, 96, 80}, {V4L2_PIX_FMT_GREY, 640, 480}, {V4L2_PIX_FMT_YUYV, 96, 80},
-    {V4L2_PIX_FMT_YUYV, 640, 480}, {V4L2_PIX_FMT_RGB24, 96, 80},
+    {V4L2_PIX_FMT_GREY, 120, 104}, {V4L2_PIX_FMT_GREY, 640, 480}, {V4L2_PIX_FMT_YUYV, 120, 104},
+    {V4L2_PIX_FMT_YUYV, 640, 480}, {V4L2_PIX_FMT_RGB24, 120, 104},
 };
 static const __u32 FORMATS[] = {V4L2_PIX_FMT_YUYV, V4L2_PIX_FMT_GREY, V4L2_PIX_FMT_RGB24};
 static const __u32 RATES[] = {10, 25, 50};

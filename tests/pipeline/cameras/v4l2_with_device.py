@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.frame import Frame
 
-WIDTH, HEIGHT, PERIOD_NS = 96, 80, 20_000_000
+WIDTH, HEIGHT, PERIOD_NS = 120, 104, 20_000_000
 READ_TIMEOUT_MS = 300
 
 
@@ -205,7 +205,7 @@ def test_exposure_gain_and_controls_are_set() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"width_px": 100}, r"size: found 100 x 80 px, expected with GREY 96 x 80, 640 x 480\."),
+        ({"width_px": 100}, r"size: found 100 x 104 px, expected with GREY 120 x 104, 640 x 480\."),
         (
             {"device_format": "MJPG"},
             r"device formats: found YUYV, GREY, RGB3, expected for Mono8 GREY, YUYV\.",
