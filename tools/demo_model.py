@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import typer
-import yaml
 
 from tools.calibrate import calibrate
 from tools.errors import run_app
@@ -24,11 +23,6 @@ TRAIN_PARTS, TRAIN_SEED = 400, 1000
 CALIBRATION_PARTS, CALIBRATION_SEED = 2000, 3000
 TEST_PARTS, TEST_SEED = 500, 5000
 THREADS = 2
-# Covariances of positions and features at stride 32 would make it 45 MB, for a part that needs neither.
-SETTINGS = {
-    "network": {"appearance_taps": [], "layout_taps": []},
-    "terms": {"per_position": False, "alignment_nuisance": 1.0},
-}
 
 
 @app.command()
@@ -39,9 +33,7 @@ def demo_model(out: Path = MODEL) -> None:
         simulate(parts, train=TRAIN_PARTS, test=0, seed=TRAIN_SEED)
         simulate(more, train=CALIBRATION_PARTS, test=0, seed=CALIBRATION_SEED)
         simulate(unseen, train=1, test=TEST_PARTS, seed=TEST_SEED)
-        settings = Path(directory) / "settings.yaml"
-        settings.write_text(yaml.safe_dump(SETTINGS))
-        train(parts, out, threads=THREADS, force=True, settings_file=settings)
+        train(parts, out, threads=THREADS, force=True)
         calibrate(out, more)
         report = Path(directory) / "evaluation.json"
         evaluate(out, unseen, report)
