@@ -71,7 +71,7 @@ demo-model: $(VENV)/.test-installed
 
 # Long: memory and losses over many parts; figures go to docs/measured.md.
 soak: $(VENV)/.run-installed
-	$(BIN)/python -m tools.soak $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
+	$(BIN)/hlgfa soak $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
 
 # anomalib and all it brings, in an environment of its own: about 2 GB, more where torch's CUDA build is installed.
 $(PEERS_VENV)/.installed: setup.cfg constraints.txt tools/peers/requirements.txt

@@ -275,6 +275,7 @@ class StageLatency(msgspec.Struct, frozen=True, kw_only=True):
     p50_us: float
     p99_us: float
     max_us: float
+    p999_us: float | None = None
 
 
 class StatsHeader(Header, frozen=True, kw_only=True):

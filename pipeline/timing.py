@@ -12,7 +12,17 @@ if TYPE_CHECKING:
     from pipeline.judge import Judgement
 
 KEPT = 100_000
-STAGES = ("exposure", "transfer", "queue", "inference", "decision", "publication", "trigger to published")
+STAGES = (
+    "exposure",
+    "transfer",
+    "queue",
+    "inference",
+    "decision",
+    "publication",
+    "trigger to published",
+    "overhead",
+)
+"""`overhead` is trigger to published less the engine's inference."""
 
 
 class LatencyRecorder:
@@ -30,18 +40,19 @@ class LatencyRecorder:
             self._counts[stage] += 1
 
     def summary(self) -> list[StageLatency]:
-        """Median, 99th percentile and maximum of every stage that has any."""
+        """Median, 99th and 99.9th percentile and maximum of every stage that has any."""
         rows = []
         for stage in STAGES:
             count = min(self._counts[stage], self._kept)
             if count:
                 values = self._durations_ns[stage][:count] / 1000
-                p50, p99 = np.percentile(values, [50, 99])
+                p50, p99, p999 = np.percentile(values, [50, 99, 99.9])
                 row = StageLatency(
                     stage=stage,
                     count=self._counts[stage],
                     p50_us=float(p50),
                     p99_us=float(p99),
+                    p999_us=float(p999),
                     max_us=float(values.max()),
                 )
                 rows.append(row)
@@ -64,4 +75,5 @@ def durations_ns(judgement: Judgement, published_ns: int) -> dict[str, int]:
         spans["queue"] = prediction.infer_start_ns - frame.received_ns
         spans["inference"] = prediction.infer_end_ns - prediction.infer_start_ns
         spans["decision"] = judgement.decided_ns - prediction.infer_end_ns
+        spans["overhead"] = spans["trigger to published"] - spans["inference"]
     return spans

@@ -58,10 +58,10 @@ def _print_counts(console: Console, audit: Audit, report: RunReport | None) -> N
 def _print_latencies(console: Console, latencies: list[StageLatency]) -> None:
     table = Table(title="latency, ms", title_justify="left")
     table.add_column("stage")
-    for column in ("p50", "p99", "max", "count"):
+    for column in ("p50", "p99", "p99.9", "max", "count"):
         table.add_column(column, justify="right")
     for row in latencies:
-        cells = [f"{value / 1000:.2f}" for value in (row.p50_us, row.p99_us, row.max_us)]
+        cells = [f"{value / 1000:.2f}" for value in (row.p50_us, row.p99_us, row.p999_us or 0.0, row.max_us)]
         table.add_row(row.stage, *cells, str(row.count))
     console.print(table)
 

@@ -17,6 +17,7 @@ from tools.replay import replay
 from tools.roi import roi
 from tools.run import run
 from tools.simulate import simulate
+from tools.soak import soak
 from tools.train import train
 from tools.watch import watch
 
@@ -40,6 +41,7 @@ app.command()(calibrate)
 app.command()(evaluate)
 app.command()(roi)
 app.command()(bench)
+app.command()(soak)
 app.command()(simulate)
 
 

@@ -1,109 +1,136 @@
-"""`make soak`: run the line for many parts and say whether memory stays flat and nothing is lost."""
+"""`hlgfa soak`: load on a line, what every stage took, and whether the budgets of config.yaml hold."""
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tools.errors import run_app
-
 if TYPE_CHECKING:
-    from pipeline.station import Station
+    from pipeline.camera_config import CameraConfig
+    from pipeline.config import Config
+    from pipeline.station import RunReport
+    from tools.soak_measure import Usage
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-SAMPLE_S = 0.5
-WARM_UP = 0.1
-"""Share of the run, at its start, that is not counted: pools and caches fill up."""
-
-
-class MemorySampler:
-    """Resident memory of every process of a station, in bytes, over the number of triggers."""
-
-    def __init__(self, station: Station) -> None:
-        self._station = station
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, name="memory", daemon=True)
-        self.samples: dict[str, list[tuple[int, int]]] = {}
-
-    def start(self) -> None:
-        """Begin to sample."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End, and wait for the thread."""
-        self._done.set()
-        self._thread.join()
-
-    def _sample(self) -> None:
-        import psutil
-
-        while not self._done.wait(SAMPLE_S):
-            triggers = self._station.counts[0]
-            for name, pid in {"station": None, **self._station.process_ids}.items():
-                try:
-                    rss = psutil.Process(pid).memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-                self.samples.setdefault(name, []).append((triggers, rss))
-
-    def growth(self, total: int) -> dict[str, tuple[int, int]]:
-        """Median bytes per process in the first and the last tenth after the warm-up."""
-        import statistics
-
-        found = {}
-        for name, samples in self.samples.items():
-            counted = [rss for triggers, rss in samples if triggers > WARM_UP * total]
-            tenth = max(1, len(counted) // 10)
-            if counted:
-                first, last = counted[:tenth], counted[-tenth:]
-                found[name] = (round(statistics.median(first)), round(statistics.median(last)))
-        return found
+_STUB_HELP = "Measure the line alone: an engine that waits so long and rejects every part."
+_CAMERAS_HELP = "So many of the first camera, which must be simulated or a folder."
 
 
-@app.command()
-def soak(
+def soak(  # noqa: PLR0917 - options of a command
     config: Annotated[Path, typer.Argument(help="Configuration of the station.")] = Path("config.yaml"),
-    frames: Annotated[int, typer.Option(min=10, help="Parts to monitor.")] = 5000,
+    frames: Annotated[int | None, typer.Option(min=10, help="Parts; default 5000 without --seconds.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long, instead of --frames.")] = None,
     rate_hz: Annotated[float | None, typer.Option(help="Rate of simulated and folder cameras.")] = None,
-    growth_percent: Annotated[float, typer.Option(help="Largest growth of any process's memory.")] = 5.0,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of simulated cameras; with a stub.")] = None,
+    cameras: Annotated[int | None, typer.Option(min=1, max=16, help=_CAMERAS_HELP)] = None,
+    stub_engine_ms: Annotated[float | None, typer.Option("--stub-engine-ms", min=0, help=_STUB_HELP)] = None,
+    json: Annotated[Path | None, typer.Option(help="Where to write the figures.")] = None,
 ) -> None:
-    """Run a line for many parts; exit 1 if memory grows, a part is lost or a process had to be restarted."""
-    import msgspec
+    """Run a line under load; exit 1 if a budget does not hold, a trigger has no result, or a process died."""
+    import threading
 
-    from pipeline.camera_config import FolderCameraConfig, SimulatedCameraConfig
+    from pipeline.audit import Audit
     from pipeline.config import load_config
+    from pipeline.journal import read_journal
     from pipeline.station import Station
     from tools.audit_view import print_audit
+    from tools.machine import description
+    from tools.report import write_report
+    from tools.run import stop_on_signals
     from tools.run_view import follow
+    from tools.soak_budgets import TIMES, compare
+    from tools.soak_measure import ProcessSampler, lost_frames
+    from tools.soak_view import print_budgets, print_usage
 
-    parsed = load_config(config)
-    if rate_hz is not None:
-        cameras = [
-            msgspec.structs.replace(camera, rate_hz=rate_hz)
-            if isinstance(camera, SimulatedCameraConfig | FolderCameraConfig)
-            else camera
-            for camera in parsed.cameras
-        ]
-        parsed = msgspec.structs.replace(parsed, cameras=cameras)
-    station = Station(parsed, stop_after=frames)
-    sampler = MemorySampler(station)
-    with follow(station, total=frames) as on_ready:
-        sampler.start()
-        report = station.run(on_ready)
+    loaded = _loaded(load_config(config), rate_hz, size, cameras)
+    total = None if seconds is not None else frames or 5_000
+    station = Station(loaded, stop_after=total, stub_engine_ms=stub_engine_ms)
+    stop_on_signals(station)
+    sampler = ProcessSampler(station)
+    with follow(station, total=total) as on_ready:
+
+        def ready() -> None:
+            on_ready()
+            sampler.start()
+            if seconds is not None:
+                timer = threading.Timer(seconds, station.stop)
+                timer.daemon = True
+                timer.start()
+
+        report = station.run(ready)
         sampler.stop()
     holds = print_audit(report) and report.restarts == 0
-    for name, (first, last) in sampler.growth(frames).items():
-        percent = 100 * (last - first) / first
-        flat = percent <= growth_percent
-        holds = holds and flat
-        change = f"{first / 2**20:7.1f} -> {last / 2**20:7.1f} MiB  {percent:+.1f} %"
-        print(f"{name:16} {change}{'' if flat else '  GROWS'}")
-    if not holds:
+    results = list(read_journal(report.journal))
+    usage = sampler.usage(report.triggers)
+    late = Audit.from_results(results).rejects["late"]
+    found = {
+        **_times(report, TIMES),
+        "memory_growth_percent": max((u.growth_percent for u in usage.values()), default=0.0),
+        "lost_frames": lost_frames(results, report.frames_skipped),
+        "late_share": late / max(report.triggers, 1),
+    }
+    budgets = compare(loaded.budgets, found)
+    print_usage(usage)
+    print_budgets(budgets)
+    if json is not None:
+        write_report(_report(report, usage, found, description()), json)
+    if not (holds and all(line.holds for line in budgets)):
         raise typer.Exit(1)
 
 
-if __name__ == "__main__":
-    run_app(app)
+def _times(report: RunReport, wanted: dict[str, tuple[str, str]]) -> dict[str, float]:
+    """Figures of the stages in ms, by the keys of the budgets."""
+    by_stage = {row.stage: row for row in report.latencies}
+    return {
+        key: getattr(by_stage[stage], figure) / 1000
+        for key, (stage, figure) in wanted.items()
+        if stage in by_stage
+    }
+
+
+def _loaded(config: Config, rate_hz: float | None, size: str | None, cameras: int | None) -> Config:
+    """The configuration with the load that was asked for."""
+    import msgspec
+
+    from pipeline.camera_config import FolderCameraConfig, SimulatedCameraConfig
+    from pipeline.config import ConfigError
+    from tools.sizes import size_pair
+
+    found: list[CameraConfig] = list(config.cameras)
+    if cameras is not None:
+        if not isinstance(found[0], SimulatedCameraConfig | FolderCameraConfig):
+            raise ConfigError(
+                f"--cameras: found the first camera, {found[0].name}, of another kind, expected simulated or "
+                "folder."
+            )
+        found = [msgspec.structs.replace(found[0], name=f"cam{n}") for n in range(1, cameras + 1)]
+    if rate_hz is not None:
+        found = [
+            msgspec.structs.replace(camera, rate_hz=rate_hz)
+            if isinstance(camera, SimulatedCameraConfig | FolderCameraConfig)
+            else camera
+            for camera in found
+        ]
+    if size is not None:
+        height_px, width_px = size_pair(size, "--size")
+        found = [
+            msgspec.structs.replace(camera, height_px=height_px, width_px=width_px)
+            if isinstance(camera, SimulatedCameraConfig)
+            else camera
+            for camera in found
+        ]
+    return msgspec.structs.replace(config, cameras=found)
+
+
+def _report(
+    report: RunReport, usage: dict[str, Usage], found: dict[str, float], machine: dict[str, str]
+) -> dict[str, object]:
+    return {
+        "machine": machine,
+        "triggers": report.triggers,
+        "restarts": report.restarts,
+        "stages": report.latencies,
+        "processes": {name: u._asdict() | {"growth_percent": u.growth_percent} for name, u in usage.items()},
+        "found": found,
+    }
