@@ -26,11 +26,11 @@ STAGES = (
 
 
 class LatencyRecorder:
-    """The last `kept` durations of each stage. Memory is allocated once."""
+    """The last `kept` durations of each stage. Memory is allocated once, and touched: it does not grow later."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
-        self._durations_ns = {stage: np.zeros(kept, np.int64) for stage in STAGES}
+        self._durations_ns = {stage: np.full(kept, -1, np.int64) for stage in STAGES}
         self._counts = dict.fromkeys(STAGES, 0)
 
     def add(self, judgement: Judgement, published_ns: int) -> None:
