@@ -26,7 +26,7 @@ STAGES = (
 
 
 class LatencyRecorder:
-    """The last `kept` durations of each stage. Memory is allocated once, and touched: it does not grow later."""
+    """The last `kept` durations of each stage. Memory is allocated and touched once: it does not grow."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept = kept
