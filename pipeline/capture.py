@@ -72,7 +72,7 @@ class Capture:
         while not self._stopped:
             wanted = self._wanted
             self._obey(0 if wanted else WAIT_MS)
-            if wanted:
+            if wanted and not self._stopped:
                 frame = self._camera.read(READ_S)
                 if frame is not None:
                     self._hand_over(frame)

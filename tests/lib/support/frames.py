@@ -3,6 +3,8 @@
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.frame import FrameHeader
 
@@ -22,3 +24,8 @@ def make_header(**changes: Any) -> FrameHeader:
         received_utc_ns=3,
     )
     return msgspec.structs.replace(header, **changes)
+
+
+def make_pixels() -> NDArray[np.uint8]:
+    """Of `make_header`."""
+    return np.full((4, 4), 128, np.uint8)
