@@ -112,6 +112,7 @@ class Capture:
                 pass
 
     def _hand_over(self, frame: Frame) -> None:
+        self._skipped += frame.header.replaced
         ordinal: int | None = None
         if self._trigger.source == "software":
             if not self._asked:

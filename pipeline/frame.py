@@ -21,6 +21,7 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True):
     `frame_id` counts the frames of one camera from 0 within one `camera_epoch` (one opening of the device)
     and never wraps; `raw_frame_id` is the device's own, wrapping counter. `exposed_ns` and `received_ns`
     are the host's monotonic clock, `received_utc_ns` UTC; `camera_timestamp_ns` is in the device's clock.
+    `replaced` counts the older frames that a free-running camera's newest one took the place of on this host.
     `clock_drift_ppm` is how much faster the host's clock runs than the device's, None where it is not known.
     `truth` is what a simulated part really is ("good" or the defect's name), None for a real camera.
     """
@@ -39,6 +40,7 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True):
     camera_timestamp_ns: int = 0
     camera_clock: CameraClock = "none"
     clock_drift_ppm: float | None = None
+    replaced: int = 0
     trigger_count: int | None = None
     encoder_count: int | None = None
     simulated: bool = False

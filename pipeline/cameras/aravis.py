@@ -76,9 +76,9 @@ class AravisGrabber:
 
     def grab(self, timeout_s: float) -> Grab | None:
         """The next buffer, the newest one with trigger source `freerun`; None if none came in time."""
-        buffer = self._next(timeout_s)
+        buffer, replaced = self._next(timeout_s), 0
         if buffer is not None and self._newest_only:
-            buffer = self._newest(buffer, timeout_s)
+            buffer, replaced = self._newest(buffer, timeout_s)
         received_ns = time.monotonic_ns()
         if buffer is None:
             if self._gone.is_set():
@@ -90,6 +90,7 @@ class AravisGrabber:
                 timestamp_ns=buffer.get_timestamp(),
                 received_ns=received_ns,
                 pixels=self._pixels(buffer),
+                replaced=replaced,
             )
         finally:
             self._give_back(buffer)  # also an incomplete one: kept back, it would starve the stream
@@ -193,17 +194,17 @@ class AravisGrabber:
     def _next(self, timeout_s: float) -> Any:
         return self._stream.timeout_pop_buffer(max(0, round(timeout_s * 1e6)))
 
-    def _newest(self, buffer: Any, timeout_s: float) -> Any:
-        """The newest that waits; if all buffers wait, none was left for a newer one: the next to come."""
+    def _newest(self, buffer: Any, timeout_s: float) -> tuple[Any, int]:
+        """The newest that waits, and how many others; if all wait, none was left for it: the next to come."""
         waiting = 1
         while (newer := self._stream.try_pop_buffer()) is not None:
             self._give_back(buffer)
             buffer = newer
             waiting += 1
         if waiting < _BUFFERS:
-            return buffer
+            return buffer, waiting - 1
         self._give_back(buffer)
-        return self._next(timeout_s)
+        return self._next(timeout_s), waiting
 
     def _give_back(self, buffer: Any) -> None:
         # Of a frame that lost its first packet, Aravis would say number and time of the buffer's last frame.

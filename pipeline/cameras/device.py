@@ -29,12 +29,14 @@ class Grab(msgspec.Struct, frozen=True, kw_only=True):
     """One buffer of a device. `pixels`: uint8 (H, W) or (H, W, 3), None if the frame is incomplete.
 
     `raw_frame_id` is None if the device did not say; `timestamp_ns` is in its clock, 0 if it has none.
+    `replaced` are older buffers that this newest one took the place of.
     """
 
     raw_frame_id: int | None
     timestamp_ns: int
     received_ns: int
     pixels: NDArray[np.uint8] | None
+    replaced: int = 0
 
 
 class Grabber(Protocol):
@@ -152,6 +154,7 @@ class DeviceCamera:
             camera_timestamp_ns=grab.timestamp_ns,
             camera_clock="device" if grab.timestamp_ns else "none",
             clock_drift_ppm=self._clock.drift_ppm,
+            replaced=grab.replaced,
             trigger_count=self._pending[1] if self._pending else None,
             simulated=self._info.simulated,
         )

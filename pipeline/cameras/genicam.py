@@ -93,9 +93,9 @@ class GenicamGrabber:
     def grab(self, timeout_s: float) -> Grab | None:
         """The next buffer, the newest one with trigger source `freerun`; None if none came in time."""
         with self._explained("be read"):
-            buffer = self._next(timeout_s)
+            buffer, replaced = self._next(timeout_s), 0
             if buffer is not None and self._newest_only:
-                buffer = self._newest(buffer, timeout_s)
+                buffer, replaced = self._newest(buffer, timeout_s)
             received_ns = time.monotonic_ns()
             if buffer is None:
                 return None
@@ -105,6 +105,7 @@ class GenicamGrabber:
                     timestamp_ns=information(buffer, "timestamp_ns", 0),
                     received_ns=received_ns,
                     pixels=self._pixels(buffer),
+                    replaced=replaced,
                 )
             finally:
                 self._stream.queue_buffer(
@@ -194,17 +195,17 @@ class GenicamGrabber:
             if left_ms <= 0:
                 return None
 
-    def _newest(self, buffer: Any, timeout_s: float) -> Any:
-        """The newest that waits; if all buffers wait, none was left for a newer one: the next to come."""
+    def _newest(self, buffer: Any, timeout_s: float) -> tuple[Any, int]:
+        """The newest that waits, and how many others; if all wait, none was left for it: the next to come."""
         waiting = 1
         while (newer := self._next(0)) is not None:
             self._stream.queue_buffer(buffer)
             buffer = newer
             waiting += 1
         if waiting < len(self._tokens):
-            return buffer
+            return buffer, waiting - 1
         self._stream.queue_buffer(buffer)
-        return self._next(timeout_s)
+        return self._next(timeout_s), waiting
 
     def _pixels(self, buffer: Any) -> NDArray[np.uint8] | None:
         """A copy of the image, converted to the line's format; None if it is incomplete."""

@@ -56,6 +56,7 @@ class PacedCamera:
         self._make = make
         self._camera_epoch = camera_epoch
         self._encoder_counts = encoder_counts
+        self._next_index = 0
         self._closed = False
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"camera-{info.name}")
         self._ahead = self._make_ahead(0)
@@ -112,6 +113,8 @@ class PacedCamera:
         return index, self._worker.submit(self._make, index)
 
     def _hand_over(self, exposure: Exposure) -> Frame:
+        replaced = exposure.index - self._next_index if self._belt.source == "freerun" else 0
+        self._next_index = exposure.index + 1
         ahead, future = self._ahead
         if ahead != exposure.index:
             future = self._make_ahead(exposure.index)[1]
@@ -133,6 +136,7 @@ class PacedCamera:
             received_utc_ns=time.time_ns(),
             camera_timestamp_ns=exposure.exposed_ns,
             camera_clock="host",
+            replaced=replaced,
             trigger_count=exposure.trigger_count,
             encoder_count=None if self._encoder_counts is None else self._encoder_counts * exposure.index,
             simulated=self._info.simulated,

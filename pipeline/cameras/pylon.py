@@ -156,6 +156,7 @@ class PylonGrabber:
             timestamp_ns=round(int(result.TimeStamp) * (1e9 / self._tick_hz)) if complete else 0,
             received_ns=received_ns,
             pixels=self._pixels(result) if complete else None,
+            replaced=int(result.GetNumberOfSkippedImages()),
         )
 
     def _pixels(self, result: Any) -> NDArray[np.uint8] | None:
