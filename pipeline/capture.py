@@ -54,6 +54,7 @@ class Capture:
         self._trigger = start.camera.trigger
         self._asked: deque[tuple[int, int]] = deque()
         self._skipped = 0
+        self._first_came = False
         self._going = False
         self._stopped = False
         self._watched_ns: int | None = None
@@ -112,7 +113,9 @@ class Capture:
                 pass
 
     def _hand_over(self, frame: Frame) -> None:
-        self._skipped += frame.header.replaced
+        if self._first_came:  # what its first frame replaced came before the line took any
+            self._skipped += frame.header.replaced
+        self._first_came = True
         ordinal: int | None = None
         if self._trigger.source == "software":
             if not self._asked:
