@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipeline.child import Child
     from pipeline.config import RealtimeConfig
     from pipeline.frame import FrameHeader
-    from pipeline.internal import FrameReady
+    from pipeline.internal import FrameReady, Heartbeat
     from pipeline.messages import TriggerSource
     from pipeline.ring import Ring
 
@@ -46,7 +46,10 @@ class CameraLine:
         self.ended = False
         self.skipped_here = 0
         self.skipped_in_capture = 0
+        self.frames_lost = 0
         self.next_shot_ns: int | None = None
+        self._skipped_before = 0
+        self._lost_before = 0
         self._trigger_id = 0
         self._last: FrameHeader | None = None
         self._clock_alarm = False
@@ -67,6 +70,11 @@ class CameraLine:
         """Time between the station's own software triggers, None if it has none."""
         period_ms = self.config.trigger.period_ms
         return None if period_ms is None else round(period_ms * 1e6)
+
+    def count(self, message: FrameReady | Heartbeat) -> None:
+        """Take over what the capture process has counted, added to its lives before."""
+        self.skipped_in_capture = self._skipped_before + message.frames_skipped
+        self.frames_lost = self._lost_before + message.frames_lost
 
     @property
     def frames_skipped(self) -> int:
@@ -167,6 +175,7 @@ class CameraLine:
         """A new life of the capture process counts its triggers from the start."""
         self.shooting = None
         self.announced = None
+        self._skipped_before, self._lost_before = self.skipped_in_capture, self.frames_lost
         self._last = None
         if self.newest is not None:
             self.give_back(self.newest.slot)

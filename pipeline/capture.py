@@ -30,7 +30,7 @@ from pipeline.worker import Link, fail_start, leave, read_start
 
 if TYPE_CHECKING:
     from pipeline.cameras.camera import Camera
-    from pipeline.frame import Frame
+    from pipeline.frame import Frame, FrameHeader
 
 READ_S = 0.05
 WAIT_MS = 50
@@ -54,7 +54,8 @@ class Capture:
         self._trigger = start.camera.trigger
         self._asked: deque[tuple[int, int]] = deque()
         self._skipped = 0
-        self._first_came = False
+        self._lost = 0
+        self._last_id: int | None = None
         self._going = False
         self._stopped = False
         self._watched_ns: int | None = None
@@ -79,7 +80,7 @@ class Capture:
                     self._hand_over(frame)
                 self._check_overdue(frame)
             self._watchdog.check()
-            self._link.heartbeat(self._skipped)
+            self._link.heartbeat(self._skipped, self._lost)
             self._garbage.turn(idle=not self._asked)
 
     @property
@@ -112,10 +113,15 @@ class Capture:
             while self._camera.read(0) is not None:
                 pass
 
+    def _count(self, header: FrameHeader) -> None:
+        """Note what lies between this frame and the last one; what was before the first one is stale."""
+        last, self._last_id = self._last_id, header.frame_id
+        if last is not None:
+            self._skipped += header.replaced
+            self._lost += max(0, header.frame_id - last - 1 - header.replaced)
+
     def _hand_over(self, frame: Frame) -> None:
-        if self._first_came:  # what its first frame replaced came before the line took any
-            self._skipped += frame.header.replaced
-        self._first_came = True
+        self._count(frame.header)
         ordinal: int | None = None
         if self._trigger.source == "software":
             if not self._asked:
@@ -128,7 +134,15 @@ class Capture:
             return
         if slot is not None:
             self._ring.view(slot, frame.header.shape)[...] = frame.pixels
-        self._link.send(FrameReady(header=frame.header, slot=slot, ordinal=ordinal))
+        self._link.send(
+            FrameReady(
+                header=frame.header,
+                slot=slot,
+                ordinal=ordinal,
+                frames_skipped=self._skipped,
+                frames_lost=self._lost,
+            )
+        )
 
     def _check_overdue(self, frame: Frame | None) -> None:
         now_ns, timeout_ms = time.monotonic_ns(), self._trigger.frame_timeout_ms

@@ -195,11 +195,12 @@ class Crew:
         for parts in line.child.receive(monotonic_ns()):
             message = decode_from_capture(parts[0])
             if isinstance(message, FrameReady):
+                line.count(message)
                 self._flow.on_frame(line, message)
             elif isinstance(message, NoFrame):
                 self._flow.on_no_frame(line, message)
             elif isinstance(message, Heartbeat):
-                line.skipped_in_capture = message.frames_skipped
+                line.count(message)
             elif isinstance(message, CameraReady):
                 self._on_ready(line.child, "camera", f"camera {line.name} is ready: {message.info.model}")
                 self.warn(message.refused)

@@ -150,6 +150,7 @@ def camera_status(line: CameraLine, ledger: TriggerLedger) -> CameraStatus:
         accepts=ledger.accepts[line.name],
         rejects=sum(n for (camera, _), n in ledger.rejects.items() if camera == line.name),
         frames_skipped=line.frames_skipped,
+        frames_lost=line.frames_lost,
     )
 
 

@@ -102,9 +102,10 @@ class Stop(_Message, frozen=True, kw_only=True):
 
 
 class Heartbeat(_Message, frozen=True, kw_only=True):
-    """I am alive; `frames_skipped` counts free-run frames that were replaced by newer ones."""
+    """I am alive; the counts are those of `FrameReady`."""
 
     frames_skipped: int = 0
+    frames_lost: int = 0
 
 
 class StartFailed(_Message, frozen=True, kw_only=True):
@@ -121,11 +122,17 @@ class CameraReady(_Message, frozen=True, kw_only=True):
 
 
 class FrameReady(_Message, frozen=True, kw_only=True):
-    """A frame; `slot` is None if its pixels could not be kept because all slots were in use."""
+    """A frame; `slot` is None if its pixels could not be kept because all slots were in use.
+
+    `frames_skipped` counts the free-run frames so far that newer ones replaced, `frames_lost` those that the
+    device numbered and that never came.
+    """
 
     header: FrameHeader
     slot: int | None
     ordinal: int | None
+    frames_skipped: int = 0
+    frames_lost: int = 0
 
 
 class NoFrame(_Message, frozen=True, kw_only=True):

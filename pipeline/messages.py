@@ -229,7 +229,11 @@ class HeatmapHeader(Header, frozen=True, kw_only=True):
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera's state and its account: triggers = accepts + rejects + pending."""
+    """One camera's state and its account: triggers = accepts + rejects + pending.
+
+    `frames_skipped` are free-run frames that newer ones replaced, `frames_lost` those that the device
+    numbered and that never came.
+    """
 
     name: str
     state: str
@@ -237,6 +241,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     accepts: int
     rejects: int
     frames_skipped: int
+    frames_lost: int = 0
 
 
 class StatusHeader(Header, frozen=True, kw_only=True):

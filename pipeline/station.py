@@ -47,6 +47,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     dropped: int
     restarts: int
     frames_skipped: int
+    frames_lost: int
     journal: Path
     latencies: list[StageLatency]
 
@@ -226,6 +227,7 @@ class Station:
             dropped=self._publisher.dropped,
             restarts=sum(max(0, child.lives - 1) for child in self._crew.children),
             frames_skipped=sum(line.frames_skipped for line in self._lines.values()),
+            frames_lost=sum(line.frames_lost for line in self._lines.values()),
             journal=self._journal.path,
             latencies=self._outbox.latencies.summary(),
         )

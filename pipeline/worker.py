@@ -56,10 +56,10 @@ class Link:
             return self._socket.recv()
         return None
 
-    def heartbeat(self, frames_skipped: int = 0) -> None:
+    def heartbeat(self, frames_skipped: int = 0, frames_lost: int = 0) -> None:
         """Say that this process lives, unless something else just did."""
         if time.monotonic_ns() - self._last_ns >= HEARTBEAT_NS:
-            self.send(Heartbeat(frames_skipped=frames_skipped))
+            self.send(Heartbeat(frames_skipped=frames_skipped, frames_lost=frames_lost))
 
     def close(self) -> None:
         """Send what is waiting (at most half a second) and close; safe to call again."""

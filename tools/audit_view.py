@@ -51,6 +51,7 @@ def _print_counts(console: Console, audit: Audit, report: RunReport | None) -> N
     table.add_row("lost", str(len(audit.missing)))
     if report is not None:
         table.add_row("free-run frames skipped", str(report.frames_skipped))
+        table.add_row("frames that never came", str(report.frames_lost))
         table.add_row("process restarts", str(report.restarts))
     console.print(table)
 

@@ -40,7 +40,7 @@ def soak(  # noqa: PLR0917 - options of a command
     from tools.run import stop_on_signals
     from tools.run_view import follow
     from tools.soak_budgets import TIMES, compare
-    from tools.soak_measure import ProcessSampler, lost_frames
+    from tools.soak_measure import ProcessSampler
     from tools.soak_view import print_budgets, print_usage
 
     loaded = _loaded(load_config(config), rate_hz, size, cameras)
@@ -61,13 +61,12 @@ def soak(  # noqa: PLR0917 - options of a command
         report = station.run(ready)
         sampler.stop()
     holds = print_audit(report) and report.restarts == 0
-    results = list(read_journal(report.journal))
     usage = sampler.usage(report.triggers)
-    late = Audit.from_results(results).rejects["late"]
+    late = Audit.from_results(read_journal(report.journal)).rejects["late"]
     found = {
         **_times(report, TIMES),
         "memory_growth_percent": max((u.growth_percent for u in usage.values()), default=0.0),
-        "lost_frames": lost_frames(results, report.frames_skipped),
+        "lost_frames": report.frames_lost,
         "late_share": late / max(report.triggers, 1),
     }
     budgets = compare(loaded.budgets, found)

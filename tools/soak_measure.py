@@ -1,4 +1,4 @@
-"""What a soak run measures: memory and processor time of every process, frames that no result tells of."""
+"""What a soak run measures of a station's processes: memory and processor time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from pipeline.messages import ResultHeader
     from pipeline.station import Station
 
 SAMPLE_S = 0.5
@@ -88,15 +85,3 @@ class ProcessSampler:
                     continue
                 sample = _Sample(triggers, rss_bytes, cpu.user + cpu.system, time.monotonic())
                 self._samples[name].append(sample)
-
-
-def lost_frames(results: Iterable[ResultHeader], skipped: int) -> int:
-    """Frames that the cameras numbered and that no result is of, less those that free run skipped.
-
-    A lost frame of a triggered camera has its reject (no frame) and is counted all the same.
-    """
-    ids: dict[tuple[str | None, int], list[int]] = defaultdict(list)
-    for result in results:
-        if result.frame is not None:
-            ids[result.camera, result.frame.camera_epoch].append(result.frame.id)
-    return sum(max(found) - min(found) + 1 - len(set(found)) for found in ids.values()) - skipped

@@ -48,7 +48,7 @@ class FakeLink:
     def send(self, message: msgspec.Struct) -> None:
         self.sent.append(decode_from_capture(encode(message)))
 
-    def heartbeat(self, _: int = 0) -> None: ...
+    def heartbeat(self, _: int = 0, __: int = 0) -> None: ...
 
 
 class FakeCamera:
@@ -160,3 +160,13 @@ def test_a_camera_that_waits_is_read_when_the_line_is_done_with_its_last_frame(r
     link.send = send_and_answer  # type: ignore[method-assign]
     given.run()
     assert handed == [4, 3, 2, 1, 0]
+
+
+def test_frames_that_never_came_and_frames_that_were_replaced_are_told_apart(ring: Ring) -> None:
+    link = FakeLink(Go())
+    given = capture(ring, FakeCamera(0), link, source="freerun")
+    for frame_id, replaced in ((7, 3), (8, 0), (11, 2), (15, 1), (16, 0)):
+        given._hand_over(Frame(make_header(frame_id=frame_id, replaced=replaced), make_pixels()))
+    counts = [(m.frames_skipped, m.frames_lost) for m in link.sent]
+    assert counts == [(0, 0), (0, 0), (2, 0)]  # three slots, which nobody gave back; then it skips
+    assert (given._skipped, given._lost) == (5, 2)

@@ -7,14 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from pipeline.config import BudgetsConfig
 from support.lines import folder_camera, make_raw_config, paint_parts
-from support.results import make_result
 from tools.soak_budgets import TIMES, compare
-from tools.soak_measure import lost_frames
 
 
 def soak(raw: dict[str, object], folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -69,8 +66,3 @@ def test_what_was_not_measured_does_not_hold() -> None:
         "late_share": True,
         "lost_frames": False,
     }
-
-
-@pytest.mark.parametrize(("ids", "skipped", "lost"), [([0, 1, 2], 0, 0), ([0, 2, 5], 3, 0), ([0, 4], 1, 2)])
-def test_frames_that_no_result_is_of(ids: list[int], skipped: int, lost: int) -> None:
-    assert lost_frames([make_result(number) for number in ids], skipped) == lost
