@@ -175,12 +175,13 @@ def main() -> None:
     """Open the camera, report ready, hand over frames until told to stop."""
     start = read_start(CaptureStart)
     link = Link(start.endpoint)
+    # First of all: the threads that an SDK starts take over what this one has.
+    refused = realtime.apply(start.realtime, cores=start.realtime.capture_cores)
     try:
         camera = open_camera(start.camera, camera_epoch=start.camera_epoch)
         _check_format(camera, start)
     except (CameraError, ConfigError) as error:
         fail_start(link, str(error))
-    refused = realtime.apply(start.realtime, cores=start.realtime.capture_cores)
     watchdog = Watchdog(camera.info.name, camera.probe)
     spec = start.ring
     with link, camera, Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=True) as ring:

@@ -214,6 +214,8 @@ def main() -> None:
     start = read_start(InspectionStart)
     link = Link(start.endpoint)
     cv2.setNumThreads(1)
+    # First of all: the runtime's threads take over what this one has. Its cores are the engine's own setting.
+    refused = realtime.apply(start.realtime, cores=None)
     model_dir = Path(start.engine.model)
     try:
         engine, calibrated = open_verified(start.engine) if start.stub is None else _stubbed(start.stub)
@@ -224,7 +226,6 @@ def main() -> None:
         spec.camera: Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=False)
         for spec in start.rings
     }
-    refused = realtime.apply(start.realtime, cores=None)  # its cores are the engine's own setting
     garbage = GarbageCollector()
     with link, engine:
         link.send(
