@@ -11,7 +11,8 @@ FRAMES ?=
 MODEL ?= models/demo
 PEERS_VENV ?= .venv-peers
 # Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), and what PyGObject is built with.
-DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc
+# mosquitto: the MQTT broker of the gateways' tests.
+DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc mosquitto
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -41,7 +42,7 @@ debian:
 	  echo "Installing" $$missing "..."; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing >/dev/null; \
 	else \
-	  echo "warning: found no" $$missing"; tests of aravis cameras will be skipped."; \
+	  echo "warning: found no" $$missing"; tests of aravis cameras and of MQTT will be skipped."; \
 	  echo "As root run: apt-get install" $$missing"; then: make clean test"; \
 	fi
 
@@ -49,7 +50,7 @@ debian:
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python debian
 	@echo "Installing the test dependencies into $(VENV) ..."
 	@aravis="$$(pkg-config --exists gobject-introspection-1.0 cairo && [ -e "$(PYTHON_H)" ] && echo ,aravis)"; \
-	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,tensorrt-rtx,dev$$aravis]"
+	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,tensorrt-rtx,dev$$aravis]"
 	@touch $@ $(VENV)/.run-installed
 
 test: hooks unit
