@@ -27,7 +27,9 @@ def free_port() -> int:
         return port
 
 
-def line_with(root: Path, gateways: dict[str, Any], *, cameras: int = 1, **changes: Any) -> Config:
+def line_with(
+    root: Path, gateways: dict[str, Any], *, cameras: int = 1, deadline_ms: float = 5_000, **changes: Any
+) -> Config:
     """A line on fixed addresses; every fifth part is a reject.
 
     Its cameras are asked for each part, which several of them see together, unless `trigger` says otherwise.
@@ -38,6 +40,7 @@ def line_with(root: Path, gateways: dict[str, Any], *, cameras: int = 1, **chang
         root,
         [folder_camera(parts, name, **({"trigger": ON_REQUEST, "loop": True} | changes)) for name in names],
         status_period_ms=STATUS_PERIOD_MS,
+        deadline_ms=deadline_ms,
     )
     raw["sockets"] = {name: f"tcp://127.0.0.1:{free_port()}" for name in ("results", "heatmaps", "replay")}
     if cameras > 1 and "trigger" not in changes:

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.gateways import registers
+from pipeline.gateways.opcua_fields import RESULT_TYPES
+from pipeline.gateways.opcua_vision import RECIPE_METHODS, STATE_TYPES
 from pipeline.gateways.registers import (
     BLOCK_WORDS,
     MAX_FLOAT32,
@@ -108,3 +110,9 @@ def test_the_page_shows_the_tables_of_the_code() -> None:
     page = PAGE.read_text()
     assert markdown_table(registers.TO_PLC, registers.STATUS_BITS) in page
     assert markdown_table(registers.FROM_PLC, registers.CONTROL_BITS) in page
+
+
+def test_the_page_names_every_field_of_opc_ua() -> None:
+    page = PAGE.read_text()
+    missing = [name for name in (*RESULT_TYPES, *STATE_TYPES, *RECIPE_METHODS) if name not in page]
+    assert not missing
