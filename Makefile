@@ -11,8 +11,8 @@ FRAMES ?=
 MODEL ?= models/demo
 PEERS_VENV ?= .venv-peers
 # Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), and what PyGObject is built with;
-# GStreamer's RTSP server, and what the tests' V4L2 device is compiled with.
-DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc libc6-dev \
+# GStreamer's RTSP server, what the tests' V4L2 device is compiled with, and an MQTT broker.
+DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc libc6-dev mosquitto \
   python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -43,7 +43,7 @@ debian:
 	  echo "Installing" $$missing "..."; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing >/dev/null; \
 	else \
-	  echo "warning: found no" $$missing"; tests of cameras that need them will be skipped."; \
+	  echo "warning: found no" $$missing"; tests of cameras and of MQTT that need them will be skipped."; \
 	  echo "As root run: apt-get install" $$missing"; then: make clean test"; \
 	fi
 
@@ -51,7 +51,7 @@ debian:
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python debian
 	@echo "Installing the test dependencies into $(VENV) ..."
 	@aravis="$$(pkg-config --exists gobject-introspection-1.0 cairo && [ -e "$(PYTHON_H)" ] && echo ,aravis)"; \
-	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,tensorrt-rtx,dev$$aravis]"
+	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,tensorrt-rtx,dev$$aravis]"
 	@touch $@ $(VENV)/.run-installed
 
 test: hooks unit

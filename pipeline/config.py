@@ -6,7 +6,6 @@ Every number carries its unit in its key. An unknown key, a wrong type or a valu
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +26,7 @@ from pipeline.camera_config import (
     VideoCameraConfig,
 )
 from pipeline.explain import explain
+from pipeline.gateway_config import GatewaysConfig, find_errors, is_loopback
 
 Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:(\d+|\*)|ipc://\S+)$")]
 Cores = Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)]
@@ -143,6 +143,7 @@ class Config(Section, frozen=True, kw_only=True):
     parts: PartsConfig | None = None
     realtime: RealtimeConfig = RealtimeConfig()
     budgets: BudgetsConfig = BudgetsConfig()
+    gateways: GatewaysConfig | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -202,6 +203,9 @@ def _check_consistency(config: Config, origin: str) -> None:
     for index, camera in enumerate(config.cameras):
         _check_camera(camera, f"{origin}: cameras[{index}]")
     _check_parts(config, origin)
+    text = None if config.gateways is None else next(find_errors(config.gateways), None)
+    if text is not None:
+        raise ConfigError(f"{origin}: {text}")
 
 
 _ONLY_WITH = {
@@ -293,8 +297,4 @@ def _is_local(endpoint: str) -> bool:
     """Whether nothing off this machine can reach the address."""
     if endpoint.startswith("ipc://"):
         return True
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0])

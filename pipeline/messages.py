@@ -37,6 +37,7 @@ class Reason(IntEnum):
     MAINTENANCE = 40
     SIMULATED_ON_LIVE_OUTPUT = 41
     JOURNAL_FAILED = 42
+    STATION_SILENT = 50
 
 
 Disposition = Literal["accept", "reject"]

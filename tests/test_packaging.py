@@ -42,7 +42,19 @@ def test_every_pinned_requirement_is_within_its_range() -> None:
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     names = {name.lower().replace("_", "-"): version for name, version in pins.items()}
     wanted = parser["options"]["install_requires"].split("\n")
-    for extra in ("train", "backbones", "timm", "pylon", "aravis", "genicam", "video", "recording", "dev"):
+    for extra in (
+        "train",
+        "backbones",
+        "timm",
+        "pylon",
+        "aravis",
+        "genicam",
+        "video",
+        "recording",
+        "gateways",
+        "snap7",
+        "dev",
+    ):
         wanted += parser["options.extras_require"][extra].split("\n")
     for text in filter(None, (line.split("#")[0].strip() for line in wanted)):
         requirement = Requirement(text)

@@ -11,6 +11,7 @@ from tools.cameras import cameras
 from tools.check import check
 from tools.errors import run_app
 from tools.evaluate import evaluate
+from tools.gateway import gateway
 from tools.grab import grab
 from tools.record import record
 from tools.replay import replay
@@ -32,6 +33,7 @@ app.command()(run)
 app.command()(check)
 app.command()(audit)
 app.command()(watch)
+app.command()(gateway)
 app.command()(cameras)
 app.command()(grab)
 app.command()(record)

@@ -1,0 +1,148 @@
+"""The gateway's two sockets to the station: what it publishes, and triggers for it. For one asyncio loop.
+
+Rules:
+1. What is under way is bounded: the subscriber is read one item at a time, the rest waits in its socket and
+   is dropped there, which shows as a gap. The station is never waited for and never slowed.
+2. A trigger is sent only over a connection that stands, and never again: after a time without answer the
+   socket is thrown away with everything in it, so that no old trigger reaches a restarted station.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import msgspec
+import zmq
+import zmq.asyncio
+
+from pipeline.client import ResultSubscriber
+from pipeline.config import ConfigError
+from pipeline.messages import Reason
+from pipeline.requests import ErrorReply, TriggerReply, decode_reply, encode
+from pipeline.wire import MessageError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from pipeline.client import Message
+    from pipeline.config import Config
+    from pipeline.requests import TriggerRequest
+    from pipeline.stream_check import Notice
+
+TURN_S = 0.05
+"""How long the reading thread waits before it looks whether it is to end."""
+
+
+class StationLink:
+    """Hears one station and hands triggers to it; both reconnect by themselves."""
+
+    def __init__(self, config: Config) -> None:
+        """Connect; a station that is not there yet is waited for.
+
+        Raises:
+            ConfigError: an address has no fixed port.
+        """
+        sockets, station = config.sockets, config.station
+        for name, endpoint in (("results", sockets.results), ("replay", sockets.replay)):
+            if endpoint.endswith(":*"):
+                raise ConfigError(
+                    f"sockets.{name}: found {endpoint}, expected a fixed port: a gateway cannot find it else."
+                )
+        self._subscriber = ResultSubscriber(sockets.results, line=station.line, station=station.name)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="station")
+        self._endpoint = sockets.replay
+        self._timeout_s = station.deadline_ms / 1000
+        self._context = zmq.asyncio.Context()
+        self._dealer = self._connect()
+        self._answers: asyncio.Task[None] | None = None
+        self._asked: dict[str, asyncio.Future[TriggerReply]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._number = 0
+
+    async def items(self) -> AsyncGenerator[Message | Notice | None, None]:
+        """Messages and notices as they come, None at least every 50 ms; without end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            yield await loop.run_in_executor(self._thread, self._subscriber.receive, TURN_S)
+
+    def hand_over(self, request: TriggerRequest, on_refused: Callable[[TriggerReply], None]) -> None:
+        """Hand a trigger to the station without waiting; `on_refused` hears if it was not taken."""
+
+        async def ask() -> None:
+            reply = await self.trigger(request)
+            if not reply.taken:
+                on_refused(msgspec.structs.replace(reply, trigger_id=request.trigger_id))
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def trigger(self, request: TriggerRequest) -> TriggerReply:
+        """Hand a trigger to the station; a station that does not answer has not taken it."""
+        if self._answers is None:
+            self._answers = asyncio.get_running_loop().create_task(self._take_answers(self._dealer))
+        self._number += 1
+        number = str(self._number)
+        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._dealer.send(encode(msgspec.structs.replace(request, request_id=number)), zmq.DONTWAIT)
+            return await asyncio.wait_for(answer, self._timeout_s)
+        except (zmq.Again, asyncio.TimeoutError):
+            self._start_anew()
+            return TriggerReply(
+                trigger_id=request.trigger_id,
+                taken=False,
+                reason_code=int(Reason.STATION_SILENT),
+                reason="the station does not answer",
+            )
+        finally:
+            self._asked.pop(number, None)
+
+    async def _take_answers(self, dealer: zmq.asyncio.Socket) -> None:
+        while True:
+            frames = await dealer.recv_multipart()
+            with contextlib.suppress(MessageError):
+                reply = decode_reply(frames[-1])
+                answer = self._asked.get(reply.request_id or "")
+                if answer is None or answer.done():
+                    continue
+                if isinstance(reply, TriggerReply):
+                    answer.set_result(reply)
+                elif isinstance(reply, ErrorReply):
+                    answer.set_result(_refused(reply))
+
+    def _connect(self) -> zmq.asyncio.Socket:
+        dealer = self._context.socket(zmq.DEALER)
+        dealer.setsockopt(zmq.LINGER, 0)
+        dealer.setsockopt(zmq.IMMEDIATE, 1)
+        dealer.setsockopt(zmq.IPV6, int("[" in self._endpoint))
+        dealer.connect(self._endpoint)
+        return dealer
+
+    def _start_anew(self) -> None:
+        """Throw the socket away, and with it what the station has not read."""
+        if self._answers is not None:
+            self._answers.cancel()
+            self._answers = None
+        self._dealer.close()
+        self._dealer = self._connect()
+
+    async def close(self) -> None:
+        """Disconnect. Idempotent."""
+        tasks = [*self._tasks, *([self._answers] if self._answers is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._answers = None
+        self._thread.shutdown()
+        self._subscriber.close()
+        self._context.destroy(linger=0)
+
+
+def _refused(reply: ErrorReply) -> TriggerReply:
+    return TriggerReply(
+        trigger_id=0, taken=False, reason_code=int(Reason.RECIPE_NOT_READY), reason=reply.text
+    )
