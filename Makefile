@@ -60,8 +60,11 @@ test: hooks unit
 hooks: $(VENV)/.test-installed
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files
 
+# What only computes shares the cores; what has deadlines and real devices has them to itself.
+COMPUTING := tests/calibration tests/engines
 unit: $(VENV)/.test-installed
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(COMPUTING)
+	$(BIN)/pytest tests $(COMPUTING:%=--ignore %)
 
 # What needs an NVIDIA GPU, and nothing else; see docs/gpu.md. It fails where there is no GPU: a skip would prove nothing.
 test-gpu: $(VENV)/.test-installed
