@@ -10,8 +10,9 @@ CONFIG ?= config.yaml
 FRAMES ?=
 MODEL ?= models/demo
 PEERS_VENV ?= .venv-peers
-# Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), and what PyGObject is built with.
-DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc
+# Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), what PyGObject is built with, and the
+# command ip, for the cable of the tests.
+DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc iproute2
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pipeline.messages import Reason
+from pipeline.messages import Reason, ResultHeader
 from support.cable import CAMERA, Cable, cable
 from support.fake_gv_camera import FakeGvCamera, missing_aravis
 from support.lines import Line, make_config, running
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 NOTICED_S = 1.5
 """The watchdog's second, and what two busy cores may add."""
 READY_S = 15.0
+SHORT_S = 0.4
+"""Shorter than the watchdog's limit, and than Aravis waits before it sends a command again."""
 SERIAL = "A1"
 
 
@@ -87,7 +90,7 @@ FAULTS = {
 UNNOTICED = {Reason.NO_FRAME, Reason.TRIGGER_WHILE_BUSY}
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [*list(FAULTS)[:-1], pytest.param("cable out 10 s", marks=pytest.mark.slow)])
 def test_a_camera_that_goes_is_noticed_and_taken_back(
     tmp_path: Path, plugged: Cable, name: str, record_property: Callable[[str, object], None]
 ) -> None:
@@ -124,6 +127,26 @@ def test_a_camera_that_a_dead_capture_process_still_holds_is_taken_back(
     assert rejected <= {Reason.CAMERA_LOST, Reason.TRIGGER_WHILE_BUSY}  # a new camera takes its time at first
 
 
+def test_a_trigger_that_the_camera_obeys_late_is_no_accept(tmp_path: Path, plugged: Cable) -> None:
+    """The camera answers nothing for less than the watchdog allows, then does what it was told before.
+
+    The deadline is far off, so that it is not what saves the part.
+    """
+    config = make_config(tmp_path, [_camera({"source": "software", "period_ms": 40})], deadline_ms=5_000)
+    with Rig(plugged) as rig, running(config) as line:
+        line.wait_for(lambda: len(line.results) > 5, "results")
+        rig.camera.freeze()
+        line.listen_for(SHORT_S)
+        rig.camera.thaw()
+        line.wait_for(lambda: Reason.INCOMPLETE_FRAME in _reasons(line), "the late part")
+        seen = len(line.results)
+        line.wait_for(lambda: Reason.OK in {Reason(r.reason_code) for r in line.results[seen:]}, "an accept")
+        report = line.account()
+    accepted = [result for result in line.results if result.disposition == "accept"]
+    assert max(_exposed_after_s(result) for result in accepted) < SHORT_S / 2
+    assert report.restarts == 0
+
+
 def test_announced_parts_of_a_lost_camera_are_rejected(tmp_path: Path, plugged: Cable) -> None:
     """No frame is no news to a camera that waits for its line: the device itself is asked."""
     trigger = {"source": "line", "announce_window_ms": 400}
@@ -153,11 +176,22 @@ def test_frames_that_lose_packets_are_rejected_and_the_line_goes_on(
         line.wait_for(lambda: len(line.results) >= 100, "100 results")
         report = line.account()
     reasons = [Reason(result.reason_code) for result in line.results]
-    assert set(reasons) <= {Reason.OK, Reason.INCOMPLETE_FRAME, Reason.NO_FRAME, Reason.TRIGGER_WHILE_BUSY}
+    assert _reasons(line) <= {Reason.OK, Reason.INCOMPLETE_FRAME, Reason.NO_FRAME, Reason.TRIGGER_WHILE_BUSY}
     assert reasons.count(Reason.OK) > 10
     assert Reason.INCOMPLETE_FRAME in reasons
     assert all(r.frame is not None and r.frame.complete for r in line.results if r.disposition == "accept")
     assert report.restarts == 0
+
+
+def _reasons(line: Line) -> set[Reason]:
+    return {Reason(result.reason_code) for result in line.results}
+
+
+def _exposed_after_s(result: ResultHeader) -> float:
+    """How long after its trigger the camera made the frame; its clock is this machine's wall clock."""
+    assert result.frame is not None
+    wall_ns = time.time_ns() - time.monotonic_ns()
+    return (int(result.frame.camera_timestamp) - wall_ns - int(result.t.trigger)) / 1e9
 
 
 def _capture(line: Line) -> int:
