@@ -26,7 +26,7 @@ from pipeline.internal import (
 from pipeline.realtime import GarbageCollector
 from pipeline.ring import Ring
 from pipeline.watchdog import Watchdog
-from pipeline.worker import Link, fail_start, leave, read_start
+from pipeline.worker import Link, fail_start, leave, leave_at_once, read_start
 
 if TYPE_CHECKING:
     from pipeline.cameras.camera import Camera
@@ -43,11 +43,8 @@ class Capture:
     given up: a frame that came late would be taken for the next part's.
     """
 
-    def __init__(
-        self, camera: Camera, ring: Ring, link: Link, start: CaptureStart, watchdog: Watchdog
-    ) -> None:
+    def __init__(self, camera: Camera, ring: Ring, link: Link, start: CaptureStart) -> None:
         self._camera = camera
-        self._watchdog = watchdog
         self._ring = ring
         self._link = link
         self._free = deque(start.free_slots)
@@ -69,7 +66,6 @@ class Capture:
         """
         while not self._going and not self._stopped:
             self._obey(WAIT_MS)
-            self._watchdog.check()
             self._link.heartbeat()
         while not self._stopped:
             wanted = self._wanted
@@ -79,7 +75,6 @@ class Capture:
                 if frame is not None:
                     self._hand_over(frame)
                 self._check_overdue(frame)
-            self._watchdog.check()
             self._link.heartbeat(self._skipped, self._lost)
             self._garbage.turn(idle=not self._asked)
 
@@ -182,10 +177,14 @@ def main() -> None:
         _check_format(camera, start)
     except (CameraError, ConfigError) as error:
         fail_start(link, str(error))
-    watchdog = Watchdog(camera.info.name, camera.probe)
+    watchdog = Watchdog(
+        camera.info.name,
+        camera.probe,
+        lambda error: leave_at_once(start.endpoint, CameraLost(text=str(error))),
+    )
     spec = start.ring
     with link, camera, Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=True) as ring:
-        capture = Capture(camera, ring, link, start, watchdog)
+        capture = Capture(camera, ring, link, start)
         link.send(CameraReady(info=camera.info, refused=refused))
         try:
             capture.run()

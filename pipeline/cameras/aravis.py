@@ -130,6 +130,8 @@ class AravisGrabber:
 
     def _arm(self, config: AravisCameraConfig) -> None:
         nodes = AravisNodes(self._camera.get_device())
+        with suppress(self._glib.Error):  # who controlled it before may have died and left it running
+            self._camera.stop_acquisition()
         features = DeviceFeatures(self._label, nodes)
         self._device_format = features.apply(config)
         self.exposure_us = features.number("ExposureTime", "ExposureTimeAbs") or 0.0

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pipeline.cameras.camera import CameraInfo
 
 BACKLOG_FRAMES = 8
+TRIGGER_LIMIT_MS = 100
+"""How long a device may take to confirm a software trigger. A command that is lost on the way is sent again,
+by Aravis after 500 ms: the frame would show whatever passes then."""
 _log = logging.getLogger(__name__)
 
 
@@ -70,7 +73,8 @@ class DeviceCamera:
 
     `exposed_ns` is the time of the trigger with `software`; else it is reckoned from the device's
     timestamps (or, without them, from the arrival) less the exposure time. An incomplete frame is delivered
-    with `complete=False`, black.
+    with `complete=False`, black; so is one whose trigger took longer than `TRIGGER_LIMIT_MS`: nobody knows
+    when it was exposed.
     """
 
     def __init__(
@@ -90,6 +94,7 @@ class DeviceCamera:
         self._counter, self._clock = FrameCounter(), HostClock()
         self._trigger_count = 0
         self._pending: tuple[int, int] | None = None  # when, and how many triggers up to it
+        self._in_doubt = False  # whether the pending trigger may have come too late
 
     @property
     def info(self) -> CameraInfo:
@@ -106,7 +111,9 @@ class DeviceCamera:
             )
         self._trigger_count += 1
         if self._pending is None:
-            self._pending = (grabber.trigger(), self._trigger_count)
+            triggered_ns = grabber.trigger()
+            self._pending = (triggered_ns, self._trigger_count)
+            self._note_delay((time.monotonic_ns() - triggered_ns) / 1e6)
 
     def read(self, timeout_s: float) -> Frame | None:
         """Wait for the next frame, at most `timeout_s` seconds; None if none came."""
@@ -131,6 +138,15 @@ class DeviceCamera:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _note_delay(self, took_ms: float) -> None:
+        self._in_doubt = took_ms > TRIGGER_LIMIT_MS
+        if self._in_doubt:
+            _log.warning(
+                "%s: a trigger took %.0f ms, expected at most %d: its frame may show another part and is "
+                "marked incomplete. Check the cable and the network.",
+                *(label(self._info.kind, self._info.name), took_ms, TRIGGER_LIMIT_MS),
+            )
+
     def _opened(self) -> Grabber:
         if self._grabber is None:
             raise CameraError(f"{label(self._info.kind, self._info.name)} is closed. Open it again.")
@@ -138,7 +154,8 @@ class DeviceCamera:
 
     def _frame(self, grab: Grab) -> Frame:
         frame_id = self._number(grab.raw_frame_id)
-        pixels = self._black() if grab.pixels is None else grab.pixels
+        whole = None if self._in_doubt else grab.pixels
+        pixels = self._black() if whole is None else whole
         header = FrameHeader(
             camera=self._info.name,
             frame_id=frame_id,
@@ -147,7 +164,7 @@ class DeviceCamera:
             width_px=pixels.shape[1],
             height_px=pixels.shape[0],
             pixel_format=self._info.pixel_format,
-            complete=grab.pixels is not None,
+            complete=whole is not None,
             exposed_ns=self._exposed_ns(grab),
             received_ns=grab.received_ns,
             received_utc_ns=time.time_ns(),
@@ -159,6 +176,7 @@ class DeviceCamera:
             simulated=self._info.simulated,
         )
         self._pending = None
+        self._in_doubt = False
         return Frame(header, pixels)
 
     def _number(self, raw: int | None) -> int:

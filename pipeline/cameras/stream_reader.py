@@ -52,6 +52,15 @@ class StreamReader:
                 raise CameraError(self._failure or f"no live picture within {limit_ms} ms")
             return self._first
 
+    def check(self) -> None:
+        """Do nothing if the stream is alive.
+
+        Raises:
+            CameraError: it is lost, or has given no fresh picture for the read timeout.
+        """
+        with self._changed:
+            self._check_alive()
+
     def trigger(self) -> None:
         """Ask for the first picture that is due from now on.
 

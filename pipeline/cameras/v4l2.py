@@ -110,7 +110,11 @@ class V4l2Camera:
                 device.wait((min(until_ns, self._silent_ns) - now_ns) / 1e9)
 
     def probe(self) -> None:
-        """The device streams all the time: `read` notices itself when it stops."""
+        """Ask the driver its name: with trigger source `software` nobody reads between two triggers."""
+        device = self._device
+        if device is not None:
+            with self._explained("be read"):
+                device.ask(abi.VIDIOC_QUERYCAP, abi.Capability())
 
     def close(self) -> None:
         """Stop the stream and release the device; safe to call again, also after it was unplugged."""

@@ -98,7 +98,11 @@ class VideoStreamCamera:
         return self._frame(*taken) if taken is not None else None
 
     def probe(self) -> None:
-        """A stream runs all the time: `read` notices itself when it stops."""
+        """Whether pictures come: with trigger source `software` nobody reads between two triggers."""
+        try:
+            self._reader.check()
+        except CameraError as error:
+            raise self._lost("lost", error) from None
 
     def close(self) -> None:
         """Leave the stream; safe to call again."""

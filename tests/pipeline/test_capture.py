@@ -27,7 +27,6 @@ from pipeline.internal import (
     encode,
 )
 from pipeline.ring import Ring, page_bytes
-from pipeline.watchdog import Watchdog
 from support.frames import make_header, make_pixels
 
 SLOTS = 3
@@ -108,8 +107,7 @@ def capture(ring: Ring, camera: FakeCamera, link: FakeLink, **trigger: Any) -> C
         realtime=RealtimeConfig(),
     )
     writable = Ring(ring.fd, slots=SLOTS, slot_bytes=ring.slot_bytes, writable=True)
-    watchdog = Watchdog("cam", camera.probe)
-    return Capture(camera, writable, link, start, watchdog)  # type: ignore[arg-type]
+    return Capture(camera, writable, link, start)  # type: ignore[arg-type]
 
 
 def test_a_free_running_camera_that_falls_silent_is_lost(ring: Ring) -> None:

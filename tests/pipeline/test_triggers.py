@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import zmq
 
-from pipeline import requests
 from pipeline.camera_line import CameraLine
 from pipeline.config import parse_config
 from pipeline.messages import PartHeader, Reason
 from support.frames import make_header
-from support.lines import Line, folder_camera, make_config, make_raw_config, paint_parts, running
-
-Ask = Callable[..., requests.TriggerReply]
-
-
-@contextlib.contextmanager
-def plc_of(line: Line) -> Iterator[Ask]:
-    """Ask for triggers as a PLC does."""
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
-        socket.connect(line.station.endpoints["replay"])
-
-        def ask(trigger_id: int, **ids: str) -> requests.TriggerReply:
-            socket.send(requests.encode(requests.TriggerRequest(trigger_id=trigger_id, **ids)))
-            reply = requests.decode_reply(socket.recv())
-            assert isinstance(reply, requests.TriggerReply)
-            return reply
-
-        yield ask
+from support.lines import folder_camera, make_config, make_raw_config, paint_parts, running
+from support.plc import plc_at
 
 
 def test_encoder_counts_travel_to_the_result(tmp_path: Path) -> None:
@@ -49,7 +29,7 @@ def test_an_announced_part_gets_the_next_frame_of_the_line(tmp_path: Path) -> No
     trigger = {"source": "line", "announce_window_ms": 2_000}
     with running(make_config(tmp_path, [folder_camera(parts, rate_hz=5, trigger=trigger)])) as line:
         line.wait_for(lambda: bool(line.results), "a frame that nobody announced")
-        with plc_of(line) as ask:
+        with plc_at(line.station.endpoints["replay"]) as ask:
             assert ask(1000, part_id="A", job_id="J").taken
             assert ask(1001, part_id="B").taken  # while A's frame is awaited
         line.wait_for(lambda: len([r for r in line.results if r.part_id]) == 2, "both parts")
@@ -71,7 +51,7 @@ def test_an_announced_part_without_a_frame_is_rejected_when_its_window_is_over(t
     trigger = {"source": "line", "announce_window_ms": 60}
     with running(make_config(tmp_path, [folder_camera(parts, rate_hz=0.05, trigger=trigger)])) as line:
         line.wait_for(lambda: bool(line.results), "the first part")
-        with plc_of(line) as ask:
+        with plc_at(line.station.endpoints["replay"]) as ask:
             assert ask(50, part_id="A").taken
         line.wait_for(lambda: len(line.results) == 2, "its reject")
         line.station.stop()
@@ -94,7 +74,7 @@ def test_a_part_of_two_cameras_has_one_disposition(tmp_path: Path, defective: st
     raw = make_raw_config(tmp_path, cameras) | {"parts": {"cameras": ["top", "side"]}}
     with running(parse_config(raw, origin="test"), stop_after=4) as line:
         line.wait_for(lambda: any(s.ready for s in line.statuses), "ready")
-        with plc_of(line) as ask:
+        with plc_at(line.station.endpoints["replay"]) as ask:
             for number in (1, 2):
                 assert ask(number, part_id=f"P{number}").taken
                 line.wait_for(lambda n=number: len(line.headers(PartHeader)) == n, "the part")  # type: ignore[misc]
@@ -120,7 +100,7 @@ def test_a_part_of_which_one_camera_cannot_say_anything_is_rejected(tmp_path: Pa
     raw = make_raw_config(tmp_path, cameras) | {"parts": {"cameras": ["top", "side"]}}
     with running(parse_config(raw, origin="test")) as line:
         line.wait_for(lambda: any(s.ready for s in line.statuses), "ready")
-        with plc_of(line) as ask:
+        with plc_at(line.station.endpoints["replay"]) as ask:
             assert ask(1).taken
             line.wait_for(lambda: len(line.headers(PartHeader)) == 1, "the first part")
             assert ask(1).taken  # the same id again, on both cameras

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,6 +69,15 @@ class FakeGvCamera:
         """Have it vanish, as by a pulled cable."""
         self.process.kill()
         self.process.communicate()
+
+    def freeze(self) -> None:
+        """Have it answer no more, and wait until that is so."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pipeline.client import Message, ResultSubscriber
+from pipeline.audit import Audit
 from pipeline.config import Config, parse_config
-from pipeline.messages import AnyHeader, EventHeader, ResultHeader, StatusHeader
+from pipeline.journal import read_journal
 from pipeline.station import RunReport, Station
+from support.listener import PATIENCE_S, Listener
 from support.tiny_model import make_model
-
-PATIENCE_S = 60.0
 
 
 def paint_parts(directory: Path, count: int, *, defect_every: int = 5, size: int = 64) -> Path:
@@ -64,19 +63,14 @@ def make_config(root: Path, cameras: list[dict[str, Any]], **station: Any) -> Co
     return parse_config(make_raw_config(root, cameras, **station), origin="test")
 
 
-class Line:
+class Line(Listener):
     """A running station and everything that a subscriber has heard of it."""
 
     def __init__(self, station: Station) -> None:
         self.station = station
-        self.messages: list[Message] = []
-        self.notices: list[object] = []
         self.report: RunReport | None = None
         self.error: BaseException | None = None
-        endpoints = station.endpoints
-        self.subscriber = ResultSubscriber(
-            endpoints["results"], heatmaps_endpoint=endpoints["heatmaps"], max_age_ms=60_000
-        )
+        super().__init__(station.endpoints["results"], station.endpoints["heatmaps"])
         self._heard = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -87,21 +81,14 @@ class Line:
             self.error = error
 
     def listen(self, timeout_s: float = 0.05) -> None:
-        """Take in at most one message."""
-        item = self.subscriber.receive(timeout_s)
-        if isinstance(item, Message):
-            self.messages.append(item)
-            if isinstance(item.header, StatusHeader):
-                self._heard.set()
-        elif item is not None:
-            self.notices.append(item)
+        """Take in at most one message; the station begins with the first status."""
+        super().listen(timeout_s)
+        if not self._heard.is_set() and self.statuses:
+            self._heard.set()
 
-    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        """Listen until the condition holds."""
-        end = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert time.monotonic() < end, f"{what} did not come; results: {len(self.results)}, {self.error}"
-            self.listen()
+    def heard(self) -> str:
+        """For the message of a test that waits in vain."""
+        return f"{super().heard()}, {self.error}"
 
     def finish(self) -> RunReport:
         """Listen until the station has ended by itself, and to its last words."""
@@ -109,27 +96,20 @@ class Line:
         while self.thread.is_alive():
             assert time.monotonic() < end, "the station does not end"
             self.listen()
-        for _ in range(3):
-            self.listen()
         if self.error is not None:
             raise self.error
         assert self.report is not None
+        self.wait_for(lambda: self.statuses[-1].state == "Halted", "the last words")
         return self.report
 
-    def headers(self, kind: type[AnyHeader]) -> list[Any]:
-        return [message.header for message in self.messages if isinstance(message.header, kind)]
-
-    @property
-    def results(self) -> list[ResultHeader]:
-        return self.headers(ResultHeader)
-
-    @property
-    def events(self) -> list[EventHeader]:
-        return self.headers(EventHeader)
-
-    @property
-    def statuses(self) -> list[StatusHeader]:
-        return self.headers(StatusHeader)
+    def account(self) -> RunReport:
+        """Stop the station, and hold it to one result a trigger: all published, all on record."""
+        self.station.stop()
+        report = self.finish()
+        recorded = list(read_journal(report.journal))
+        assert recorded == self.results
+        assert Audit.from_results(recorded).failures(opened=report.triggers) == []
+        return report
 
 
 @contextlib.contextmanager

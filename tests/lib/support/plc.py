@@ -1,104 +1,43 @@
-"""A PLC for tests: the other side of the register block, over whatever reads and writes 24 words."""
+"""A PLC that asks a station for triggers."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import contextlib
+from collections.abc import Callable, Iterator
 
-from pipeline.gateways import registers
-from pipeline.gateways.registers import join_f32, join_u32
-from support.gateways import wait_for
+import zmq
 
-Read = Callable[[], Sequence[int]]
-Write = Callable[[Sequence[int]], None]
+from pipeline import requests
+
+Ask = Callable[..., requests.TriggerReply]
 
 
-class Seen(NamedTuple):
-    """The block to the PLC, taken apart as its table says."""
+@contextlib.contextmanager
+def plc_at(endpoint: str) -> Iterator[Ask]:
+    """Ask for one trigger after the other; no answer within 5 s is `zmq.Again`."""
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVTIMEO, 5_000)
+        socket.connect(endpoint)
 
-    seq: int
-    status: int
-    trigger_id: int
-    reason: int
-    score: float
-    threshold: float
-    regions: int
-    bbox: tuple[int, ...]
-    counts: tuple[int, int, int]
-    torn: bool
+        def ask(trigger_id: int, **ids: str) -> requests.TriggerReply:
+            socket.send(requests.encode(requests.TriggerRequest(trigger_id=trigger_id, **ids)))
+            return _trigger_reply(socket.recv())
 
-    def has(self, *bits: int) -> bool:
-        return all(self.status & bit for bit in bits)
+        yield ask
 
 
-def parse(words: Sequence[int]) -> Seen:
-    return Seen(
-        seq=words[0],
-        status=words[2],
-        trigger_id=join_u32(words[3], words[4]),
-        reason=words[5],
-        score=join_f32(words[6], words[7]),
-        threshold=join_f32(words[8], words[9]),
-        regions=words[11],
-        bbox=tuple(words[12:16]),
-        counts=(join_u32(*words[17:19]), join_u32(*words[19:21]), join_u32(*words[21:23])),
-        torn=words[0] != words[23],
-    )
+def ask_at_once(endpoint: str, trigger_ids: range) -> list[requests.TriggerReply]:
+    """Ask for all of these triggers without waiting for an answer in between; then the answers."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.setsockopt(zmq.RCVTIMEO, 5_000)
+        socket.connect(endpoint)
+        for trigger_id in trigger_ids:
+            socket.send(requests.encode(requests.TriggerRequest(trigger_id=trigger_id)))
+        return [_trigger_reply(socket.recv()) for _ in trigger_ids]
 
 
-def command(
-    *,
-    number: int,
-    heartbeat: int = 0,
-    control: int = 0,
-    trigger_id: int = 0,
-    acknowledged: int = 0,
-    recipe: int = 0,
-    part_id: str = "",
-) -> list[int]:
-    part = struct.unpack(">16H", part_id.encode()[:32].ljust(32, b"\0"))
-    ids = (trigger_id >> 16, trigger_id & 0xFFFF)
-    return [number, heartbeat & 0xFFFF, control, *ids, acknowledged, recipe, *part, number]
-
-
-class Plc:
-    """Follows the handshake as docs/gateways.md draws it."""
-
-    def __init__(self, read: Read, write: Write) -> None:
-        self._read, self._write = read, write
-        self._number = 0
-        self._state: dict[str, int | str] = {}
-
-    def look(self) -> Seen:
-        seen = parse(self._read())
-        assert not seen.torn
-        return seen
-
-    def say(self, **changes: int | str) -> None:
-        """Write the whole block, with the last values of what is not named."""
-        self._state |= changes
-        self._number = self._number % 0xFFFF + 1
-        self._write(command(number=self._number, heartbeat=self._number, **self._state))  # type: ignore[arg-type]
-
-    def wait(self, *bits: int) -> Seen:
-        def seen() -> Seen | None:
-            self.say()
-            found = self.look()
-            return found if found.has(*bits) else None
-
-        found: Seen = wait_for(seen, f"bits {bits} of {self.look()}")
-        return found
-
-    def inspect(self, trigger_id: int, part_id: str = "") -> Seen:
-        """One part from trigger ready to the cleared result."""
-        self.say(control=0)
-        self.wait(registers.READY)
-        self.say(control=registers.TRIGGER, trigger_id=trigger_id, part_id=part_id)
-        self.wait(registers.TRIGGER_ACK)
-        self.say(control=0)
-        result = self.wait(registers.VALID)
-        assert result.trigger_id == trigger_id
-        self.say(acknowledged=result.seq)
-        assert not self.look().has(registers.VALID)
-        return result
+def _trigger_reply(data: bytes) -> requests.TriggerReply:
+    reply = requests.decode_reply(data)
+    assert isinstance(reply, requests.TriggerReply)
+    return reply

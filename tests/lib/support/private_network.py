@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CLONE_NEWNET = 0x40000000
+CLONE_NEWNET = 0x40000000
 _SIOCSIFFLAGS, _SIOCSIFADDR = 0x8914, 0x8916
 _UP = 0x1
 
@@ -30,13 +30,13 @@ def private_network(*addresses: str) -> Iterator[None]:
     libc = ctypes.CDLL(None, use_errno=True)
     before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     try:
-        if libc.unshare(_CLONE_NEWNET) != 0:
+        if libc.unshare(CLONE_NEWNET) != 0:
             pytest.skip(f"NO NETWORK NAMESPACES here: {os.strerror(ctypes.get_errno())}")
         try:
             _bring_up(addresses)
             yield
         finally:
-            assert libc.setns(before, _CLONE_NEWNET) == 0
+            assert libc.setns(before, CLONE_NEWNET) == 0
     finally:
         os.close(before)
 

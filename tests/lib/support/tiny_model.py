@@ -1,7 +1,7 @@
 """A real, tiny model: the anomaly map is how far the image is from mid-grey, in blocks of 8 pixels.
 
-A part of value 128 scores 0; a block of 255 scores 127. Values that are wanted can so be painted. A pixel
-value of 1 everywhere makes the score NaN, for the test of what is not finite.
+A part of value 128 scores 0; a block of 255 scores 127. Values that are wanted can so be painted. A block of
+1 makes the score NaN, a block of 2 infinite, and at a block of 3 ONNX Runtime raises.
 """
 
 from __future__ import annotations
@@ -24,14 +24,21 @@ BLOCK = 8
 THRESHOLD = 50.0
 
 
-def make_model(directory: Path, *, height_px: int = 64, width_px: int = 64, channels: int = 1) -> Path:
+def make_model(
+    directory: Path,
+    *,
+    height_px: int = 64,
+    width_px: int = 64,
+    channels: int = 1,
+    threshold: float = THRESHOLD,
+) -> Path:
     """Write model.onnx, model.json and calibration.json; returns the directory."""
     data = _graph(height_px, width_px, channels).SerializeToString()
     # The HR size is any: this graph has no views.
     geometry = Geometry(input_px=(height_px, width_px), hr_px=(64, 64), channels=channels)
     sizes = {"map_height": height_px // BLOCK, "map_width": width_px // BLOCK}
     manifest = make_manifest(data, geometry, model_id=directory.name, backbone="none", taps=[8], **sizes)
-    return write_model(directory, data, manifest)
+    return write_model(directory, data, manifest, threshold=threshold)
 
 
 def write_model(directory: Path, data: bytes, manifest: Manifest, *, threshold: float = THRESHOLD) -> Path:
@@ -75,7 +82,9 @@ def _graph(height: int, width: int, channels: int) -> onnx.ModelProto:
         "map_shape": np.array([height // BLOCK, width // BLOCK], np.int64),
         "one": np.array([1], np.int64),
         "black": np.float32(1),
-        "root_of": np.float32(0),
+        "two": np.float32(2),
+        "three": np.float32(3),
+        "nothing": np.zeros(1, np.float32),
     }
     nodes = [helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT)]
     if channels == 3:
@@ -93,9 +102,20 @@ def _graph(height: int, width: int, channels: int) -> onnx.ModelProto:
         # 0/0 where a block is 1, +0 elsewhere.
         helper.make_node("Sub", ["map_in", "black"], ["above"]),
         helper.make_node("Div", ["above", "above"], ["unit"]),
-        helper.make_node("Mul", ["distance", "unit"], ["anomaly_map"]),
+        helper.make_node("Mul", ["distance", "unit"], ["finite"]),
+        # x/0 where a block is 2, x/1 elsewhere.
+        helper.make_node("Equal", ["map_in", "two"], ["is_two"]),
+        helper.make_node("Not", ["is_two"], ["is_not_two"]),
+        helper.make_node("Cast", ["is_not_two"], ["divisor"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["finite", "divisor"], ["anomaly_map"]),
         helper.make_node("ReduceMax", ["anomaly_map"], ["peak"], keepdims=0),
-        helper.make_node("Reshape", ["peak", "one"], ["score"]),
+        # Element 1 of a list of one where a block is 3, element 0 elsewhere.
+        helper.make_node("Equal", ["map_in", "three"], ["is_three"]),
+        helper.make_node("Cast", ["is_three"], ["as_number"], to=TensorProto.INT64),
+        helper.make_node("ReduceMax", ["as_number"], ["index"], keepdims=0),
+        helper.make_node("Gather", ["nothing", "index"], ["zero"]),
+        helper.make_node("Add", ["peak", "zero"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "one"], ["score"]),
     ]
     graph = helper.make_graph(
         nodes,

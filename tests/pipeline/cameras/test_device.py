@@ -24,10 +24,11 @@ class Buffers:
         self.waiting = deque(grabs)
         self.fired = 0
         self.closed = 0
+        self.delay_ns = 0
 
     def trigger(self) -> int:
         self.fired += 1
-        return time.monotonic_ns()
+        return time.monotonic_ns() - self.delay_ns
 
     def grab(self, timeout_s: float) -> Grab | None:
         return self.waiting.popleft() if self.waiting else None
@@ -112,6 +113,21 @@ def test_a_trigger_is_passed_on_once_a_frame() -> None:
     buffers.waiting.append(_grab(2, complete=False))
     assert _read(camera).header.trigger_count == 4
     assert buffers.fired == 2
+
+
+def test_a_frame_whose_trigger_was_confirmed_late_is_incomplete(caplog: pytest.LogCaptureFixture) -> None:
+    """A command that was lost is sent again: another part may be there by then."""
+    buffers = Buffers(_grab(1), _grab(2), _grab(3))
+    camera = _camera(buffers, "software")
+    complete = []
+    for buffers.delay_ns in (0, 500_000_000, 0):
+        camera.trigger()
+        frame = _read(camera)
+        complete.append(frame.header.complete)
+        assert frame.pixels.any() == frame.header.complete
+    assert complete == [True, False, True]
+    [record] = caplog.records
+    assert "Genicam camera left: a trigger took 500 ms, expected at most 100" in record.getMessage()
 
 
 def test_closing_releases_the_device_once() -> None:

@@ -159,6 +159,8 @@ def test_a_killed_server_is_seen_at_once(server: RtspServer, source: Any) -> Non
         assert time.monotonic() - start < 1.0
         assert "ip1" in message
         assert "Check the address, the network" in message
+        with pytest.raises(CameraError, match="lost"):
+            camera.probe()
         if source == "software":
             with pytest.raises(CameraError, match="lost"):
                 camera.trigger()

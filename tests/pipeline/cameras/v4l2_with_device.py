@@ -146,7 +146,10 @@ def test_another_clock_is_not_believed() -> None:
 def test_unplugged_is_seen_at_once_and_it_opens_again() -> None:
     with _open() as camera:
         _read(camera)
+        camera.probe()
         _set("unplugged")
+        with pytest.raises(CameraError, match="usb1 cannot be read: it is gone"):
+            camera.probe()
         start = time.monotonic()
         with pytest.raises(
             CameraError, match=r"usb1 cannot be read: it is gone \(unplugged\)\. Check the cable"

@@ -15,8 +15,8 @@ from pipeline.gateways.bank import Bank, Layout
 from pipeline.gateways.registers import Shown
 from pipeline.gateways.station_view import StationView
 from pipeline.messages import CameraStatus, Reason, RecipeSummary, StatusHeader
+from support.block_plc import Seen, command, parse
 from support.messages import example
-from support.plc import Seen, command, parse
 
 MS = 1_000_000
 PERIOD_MS = 100

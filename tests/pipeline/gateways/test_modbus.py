@@ -14,8 +14,8 @@ from pipeline.gateways import registers
 from pipeline.gateways.modbus import BANK_WORDS, COMMAND_AT
 from pipeline.gateways.registers import BLOCK_WORDS, MAX_FLOAT32
 from pipeline.messages import Reason
+from support.block_plc import Plc
 from support.gateways import STATUS_PERIOD_MS, free_port, line_with, monitoring, serving, wait_for
-from support.plc import Plc
 
 
 def config_with_modbus(root: Path, cameras: int = 1) -> Config:

@@ -22,7 +22,7 @@ from pipeline.gateways.registers import (
     split_f32,
     split_u32,
 )
-from support.plc import command, parse
+from support.block_plc import command, parse
 
 PAGE = Path(__file__).parents[3] / "docs" / "gateways.md"
 WORD = st.integers(0, 0xFFFF)

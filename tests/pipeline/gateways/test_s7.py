@@ -14,8 +14,8 @@ from pipeline.config import Config, ConfigError
 from pipeline.gateways import registers
 from pipeline.gateways.s7 import BLOCK_BYTES
 from pipeline.messages import Reason
+from support.block_plc import Plc
 from support.gateways import free_port, line_with, monitoring, serving
-from support.plc import Plc
 
 
 def config_with_s7(root: Path, cameras: int = 1) -> Config:
