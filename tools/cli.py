@@ -12,6 +12,7 @@ from tools.check import check
 from tools.errors import run_app
 from tools.evaluate import evaluate
 from tools.grab import grab
+from tools.keys import keys
 from tools.record import record
 from tools.replay import replay
 from tools.roi import roi
@@ -41,6 +42,7 @@ app.command()(evaluate)
 app.command()(roi)
 app.command()(bench)
 app.command()(simulate)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:
