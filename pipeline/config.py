@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from engines.engine import EngineError
@@ -27,6 +26,7 @@ from pipeline.camera_config import (
     VideoCameraConfig,
 )
 from pipeline.explain import explain
+from pipeline.yaml_text import YamlError, read_yaml
 
 # libzmq binds port 99999 without a word, as 34463.
 _PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]|\*)"
@@ -169,12 +169,12 @@ def load_config(path: Path) -> Config:
         ConfigError: the file is missing, is not YAML, or a value is not allowed.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}). Name an existing config file."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YamlError as error:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from error
     return parse_config(raw, origin=str(path))
 

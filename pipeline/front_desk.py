@@ -66,7 +66,9 @@ class FrontDesk:
             peer = _peer(frames)
             if self._limits.allows(peer, now_ns):
                 return asked
-            self._refusals.note("requests", f"more than {REQUESTS_PER_S:.0f} in a second from {peer!r}")
+            self._refusals.note(
+                "requests", f"more than {REQUESTS_PER_S:.0f} in a second from {_told(frames, peer)}"
+            )
             self.answer(asked, _TOO_MANY)
         return None
 
@@ -84,6 +86,16 @@ def _peer(frames: Sequence[zmq.Frame]) -> bytes:
         return f"client {frames[-1].get('User-Id')}".encode()
     except zmq.ZMQError:
         return frames[0].bytes
+
+
+def _told(frames: Sequence[zmq.Frame], peer: bytes) -> str:
+    """A peer as people know it: the name of its key, or its address."""
+    if peer.startswith(b"client "):
+        return peer.decode()
+    try:
+        return str(frames[-1].get("Peer-Address")) or "this machine"
+    except zmq.ZMQError:
+        return "this machine"
 
 
 def _split(frames: Sequence[zmq.Frame]) -> Asked:

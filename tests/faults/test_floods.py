@@ -16,7 +16,7 @@ from pipeline.limits import SUBSCRIPTIONS_IN_ALL
 from pipeline.requests import HelloReply, decode_reply
 from support.messages import anywhere, open_publisher, publish_status, refuse_triggers
 
-FLOOD_S = 1.5
+FLOOD_S = 1.0
 GROWTH_MB = 60
 TURN_MS = 50
 """Shared machines stop a process for longer than our turns last; a flood that has its way takes seconds."""
