@@ -1,9 +1,11 @@
 """Runs the fuzzers of all decoders in turn and prints a line of each; findings stay in out/fuzz."""
 
 import argparse
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,8 +24,12 @@ def fuzz(name: str, seeds: list[bytes], *, runs: int, seconds: int, out: Path) -
     options += [f"-rss_limit_mb={MEMORY_MB}", f"-artifact_prefix={out}/{name}-", "-print_final_stats=1"]
     begin_s = time.monotonic()
     program = [sys.executable, str(ROOT / "tests" / "fuzz" / "fuzz.py"), name, *options, str(corpus)]
-    with (out / f"{name}.log").open("w+", errors="replace") as log:
-        code = subprocess.run(program, stdout=log, stderr=log, check=False).returncode
+    with (
+        (out / f"{name}.log").open("w+", errors="replace") as log,
+        tempfile.TemporaryDirectory(dir="/dev/shm") as memory,  # libFuzzer leaves without cleaning up
+    ):
+        environment = {**os.environ, "TMPDIR": memory}
+        code = subprocess.run(program, stdout=log, stderr=log, env=environment, check=False).returncode
         log.seek(0)
         text = log.read()
     done = re.findall(r"#(\d+)\t", text)

@@ -69,3 +69,11 @@ def test_seeds_get_past_the_first_line_of_a_decoder(name):
     said = [error_of(decoder, seed) for seed in decoder.seeds]
     late = ("model.onnx: not found", "x.png: cannot be read", "engine.xml: cannot be read", "of model")
     assert all(not text or any(words in text for words in late) for text in said), said
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize(
+    "deep", [b'{"x":' + b"[" * 200_000, b"[" * 200_000, b"\x81\xa1x" + b"\x91" * 200_000]
+)
+def test_nesting_without_end_is_no_crash(name, deep):
+    assert len(error_of(DECODERS[name], deep)) < 5_000

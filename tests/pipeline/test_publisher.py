@@ -365,6 +365,17 @@ def test_a_client_that_never_reads_its_answers_does_not_block(connect):
         assert isinstance(ask(publisher, other, b'{"op":"hello"}'), requests.HelloReply)
 
 
+def test_a_guard_of_the_connections_that_is_gone_is_told():
+    with open_publisher() as publisher:
+        poller = zmq.Poller()
+        publisher.watch_connections(poller)
+        assert publisher.refusals.due(0) == []
+        publisher._guard.close()
+        publisher.watch_connections(poller)
+        [text] = publisher.refusals.due(0)
+        assert "the guard of the connections has died. Restart the station." in text
+
+
 def test_what_subscribers_send_besides_subscriptions_is_ignored(connect):
     with open_publisher() as publisher:
         odd = connect(zmq.XSUB, publisher.results_endpoint)

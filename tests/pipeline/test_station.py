@@ -254,6 +254,7 @@ def test_a_stranger_at_the_door_is_an_event_and_counted(tmp_path: Path) -> None:
     raw["sockets"]["replay"] = "tcp://0.0.0.0:*"
     raw["security"] = {"keys_dir": str(tmp_path / "station")}
     with running(parse_config(raw, origin="test")) as line, zmq.Context() as context:
+        line.wait_for(lambda: bool(line.statuses), "a status")
         port = line.station.endpoints["replay"].rpartition(":")[2]
         with context.socket(zmq.DEALER) as plc:
             plc.linger = 0
