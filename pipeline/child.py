@@ -81,9 +81,9 @@ class Child:
             with contextlib.suppress(zmq.Again):
                 self.socket.send(encode(message), zmq.DONTWAIT)
 
-    def receive(self, now_ns: int) -> Iterator[list[bytes]]:
-        """Messages that have come, at most `MESSAGES_PER_TURN`, without waiting."""
-        for _ in range(MESSAGES_PER_TURN):
+    def receive(self, now_ns: int, limit: int = MESSAGES_PER_TURN) -> Iterator[list[bytes]]:
+        """Messages that have come, at most `limit`, without waiting."""
+        for _ in range(limit):
             if self.socket is None:
                 return
             try:

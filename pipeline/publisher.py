@@ -3,11 +3,12 @@
 Rules:
 1. Nothing here blocks, and no subscriber, slow, gone or hostile, makes it raise or delays another one.
 2. `seq` counts from 1 without a gap per stream and epoch; a number is used up only by sending its message.
-3. A request gets exactly one answer; one that is not understood has changed nothing.
+3. Every request is answered; one that is not understood has changed nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,7 +20,7 @@ from pipeline.sockets import FanOut, bind_socket
 from pipeline.wire import SCHEMAS, MessageError, encode, stream_name, topic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Self
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.messages import AnyHeader, ClockKind, EventKind, HeatmapHeader, Kind, LiveHeader
 
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]
+    OnRecord = Callable[[requests.RecordRequest, list[bytes], bytes], requests.Reply | None]
 
 MAX_REQUESTS_PER_CALL = 32
 
@@ -155,8 +157,14 @@ class Publisher:
         """Sockets to poll for POLLIN; when one is ready, call `serve`."""
         return (self._live.socket, self._maps.socket, self._router)
 
-    def serve(self, on_trigger: OnTrigger) -> int:
-        """Take in subscriptions and answer waiting requests, at most 32; returns how many were answered."""
+    def serve(self, on_trigger: OnTrigger, on_record: OnRecord | None = None) -> int:
+        """Take in subscriptions and waiting requests, at most 32; returns how many requests were taken.
+
+        Args:
+            on_trigger: answers a trigger request.
+            on_record: answers what is asked of the record, or returns None and calls `answer` later; it gets
+                the request, its envelope and its bytes. Without it nothing is served from the record.
+        """
         self._live.drain()
         self._maps.drain()
         for answered in range(MAX_REQUESTS_PER_CALL):
@@ -164,10 +172,15 @@ class Publisher:
                 frames = self._router.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return answered
-            self._answer(frames, on_trigger)
+            self._take(frames, on_trigger, on_record)
         return MAX_REQUESTS_PER_CALL
 
-    def _answer(self, frames: list[bytes], on_trigger: OnTrigger) -> None:
+    def answer(self, envelope: Sequence[bytes], frames: Sequence[bytes]) -> None:
+        """Send an answer; a client that asks but does not read its answers loses them."""
+        with contextlib.suppress(zmq.Again):
+            self._router.send_multipart([*envelope, *frames], zmq.DONTWAIT)
+
+    def _take(self, frames: list[bytes], on_trigger: OnTrigger, on_record: OnRecord | None) -> None:
         """Answer a DEALER (`id, request`) or a REQ (`id, empty, request`)."""
         envelope = frames[:2] if frames[1:2] == [b""] and len(frames) > 2 else frames[:1]
         body = frames[len(envelope) :]
@@ -176,16 +189,20 @@ class Publisher:
                 raise MessageError(f"request: found {len(body)} frames, expected 1.")
             request = requests.decode_request(body[0])
         except MessageError as error:
-            reply: requests.Reply = requests.ErrorReply(error="malformed", text=str(error))
+            malformed = requests.ErrorReply(error="malformed", text=str(error))
+            self.answer(envelope, [requests.encode(malformed)])
+            return
+        if isinstance(request, requests.RecordRequest) and on_record is not None:
+            reply = on_record(request, envelope, body[0])
         else:
-            reply = self._reply(request, on_trigger)
+            reply = self._reply(request, on_trigger, served=on_record is not None)
+        if reply is not None:
             reply = msgspec.structs.replace(reply, request_id=request.request_id)
-        try:
-            self._router.send_multipart([*envelope, requests.encode(reply)], zmq.DONTWAIT)
-        except zmq.Again:
-            return  # a client that asks but does not read its answers
+            self.answer(envelope, [requests.encode(reply)])
 
-    def _reply(self, request: requests.Request, on_trigger: OnTrigger) -> requests.Reply:
+    def _reply(self, request: requests.Request, on_trigger: OnTrigger, *, served: bool) -> requests.Reply:
+        """The answer to what needs no record; `served` if the record can be asked, too."""
+        operations = requests.OPERATIONS + (requests.RECORD_OPERATIONS if served else [])
         if isinstance(request, requests.TriggerRequest):
             return on_trigger(request)
         if isinstance(request, requests.SnapshotRequest):
@@ -196,10 +213,10 @@ class Publisher:
                 line=self._line,
                 station=self._station,
                 clock=self._clock,
-                operations=requests.OPERATIONS,
+                operations=operations,
                 last_seq=self.last_seq,
             )
-        known = ", ".join(requests.OPERATIONS)
+        known = ", ".join(operations)
         return requests.ErrorReply(error="not_supported", text=f"This version answers only: {known}.")
 
     def close(self) -> None:

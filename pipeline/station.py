@@ -22,7 +22,10 @@ from pipeline.child import Child
 from pipeline.crew import Crew, StationError
 from pipeline.flow import Flow
 from pipeline.frame import frame_bytes
+from pipeline.history import History
+from pipeline.history_line import HistoryLine
 from pipeline.journal import Journal
+from pipeline.journal_files import repair, repaired
 from pipeline.judge import TriggerLedger
 from pipeline.messages import Reason, StageLatency
 from pipeline.outbox import Outbox
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.messages import StationState
+    from pipeline.requests import RecordRequest, Reply
 
 LONGEST_WAIT_MS = 50
 
@@ -48,6 +52,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     frames_skipped: int
     journal: Path
+    epoch: str
     latencies: list[StageLatency]
 
 
@@ -93,10 +98,30 @@ class Station:
         )
         self._lines = {line.name: line for line in self._make_lines(stack)}
         inspection = self._make_child("inspection", "pipeline.inspection", stack)
-        self._journal = stack.enter_context(Journal(Path(settings.journal_dir), epoch=epoch))
+        directory = Path(settings.journal_dir)
+        self._repairs = repair(directory)
+        self._journal = stack.enter_context(
+            Journal(
+                directory, epoch=epoch, line=settings.line, station=settings.name, settings=config.journal
+            )
+        )
+        history = HistoryLine(self._make_child("historian", "pipeline.historian", stack), config.archive)
         ledger = TriggerLedger(guard_ns=round(settings.deadline_guard_ms * 1e6))
         self._outbox = Outbox(
-            config, ledger=ledger, journal=self._journal, publisher=self._publisher, epoch=epoch
+            config,
+            ledger=ledger,
+            journal=self._journal,
+            publisher=self._publisher,
+            history=history,
+            epoch=epoch,
+        )
+        self._history = History(
+            config,
+            history,
+            epoch=epoch,
+            lines=self._lines,
+            outbox=self._outbox,
+            publisher=self._publisher,
         )
         self._flow = Flow(
             settings,
@@ -104,12 +129,14 @@ class Station:
             inspection=inspection,
             outbox=self._outbox,
             ledger=ledger,
+            history=history,
             stop_after=stop_after,
         )
         self._crew = Crew(
             config,
             lines=self._lines,
             inspection=inspection,
+            history=self._history,
             flow=self._flow,
             outbox=self._outbox,
             poller=self._poller,
@@ -181,6 +208,7 @@ class Station:
             self._crew.stop()
             self._state = "Halted"
             self._publish_status()
+            self._journal.end(triggers=self._flow.ledger.total())
             return self._report()
 
     def stop(self) -> None:
@@ -196,7 +224,7 @@ class Station:
         now_ns = time.monotonic_ns()
         due_ns = now_ns + round(self._config.station.start_timeout_s * 1e9)
         self._crew.start(now_ns)
-        while not self._crew.ready and not self._stopping:
+        while not self._crew.complete and not self._stopping:
             if time.monotonic_ns() > due_ns:
                 raise StationError(
                     f"start: {self._crew.waiting_for} not ready in {self._config.station.start_timeout_s} s. "
@@ -214,6 +242,7 @@ class Station:
         self._crew.go()
         settings = self._config.realtime
         self._crew.warn(realtime.apply(settings, cores=settings.station_cores))
+        self._crew.warn([repaired(found) for found in self._repairs])
         self._publish_status()
 
     def _finished(self) -> bool:
@@ -226,7 +255,8 @@ class Station:
             dropped=self._publisher.dropped,
             restarts=sum(max(0, child.lives - 1) for child in self._crew.children),
             frames_skipped=sum(line.frames_skipped for line in self._lines.values()),
-            journal=self._journal.path,
+            journal=self._journal.directory,
+            epoch=self._journal.epoch,
             latencies=self._outbox.latencies.summary(),
         )
 
@@ -268,7 +298,10 @@ class Station:
         )
 
     def _serve_publisher(self) -> None:
-        self._publisher.serve(self._on_trigger)
+        self._publisher.serve(self._on_trigger, self._on_record)
+
+    def _on_record(self, request: RecordRequest, envelope: list[bytes], data: bytes) -> Reply | None:
+        return self._history.on_request(request, envelope, data, time.monotonic_ns())
 
     def _on_trigger(self, request: TriggerRequest) -> TriggerReply:
         """Take a trigger from outside; what is taken gets exactly one result."""

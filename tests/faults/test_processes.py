@@ -71,7 +71,7 @@ def test_a_killed_station_takes_its_children_along(tmp_path: Path) -> None:
                 break
         listing = Path(f"/proc/{station.pid}/task/{station.pid}/children").read_text()
         children = [int(pid) for pid in listing.split()]
-        assert len(children) == 2
+        assert len(children) == 3
         watched = [os.pidfd_open(pid) for pid in children]
         station.send_signal(signal.SIGKILL)
     for fd in watched:
