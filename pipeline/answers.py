@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 PAGE_ITEMS = 256
 PAGE_BYTES = 2**20
-MAX_RANGES = 256
 
 
 class Answers:
@@ -79,7 +78,14 @@ class Answers:
         topic = f"{self._topics}{stream}/".encode()
         for record in page.records:
             yield [item, topic, record]
-        end = EndReply(epoch=epoch, stream=stream, gone=page.gone, next=page.next)
+        end = EndReply(
+            epoch=epoch,
+            stream=stream,
+            last=page.gone[1] if page.gone else request.first + len(page.records) - 1,
+            gone=page.gone,
+            next=page.next,
+            following=self._following(epoch),
+        )
         yield [self._encode(request, end)]
 
     def _heatmap(self, request: HeatmapRequest) -> list[bytes]:
@@ -111,20 +117,23 @@ class Answers:
         name = request.consumer
         if name not in self._cursors.names:
             return self._unknown(name)
-        ranges = []
+        found: dict[str, Backlog] = {}
         for epoch in self._index.epochs():
             start = self._index.of(epoch)[0].start
-            floor = self._index.floor(epoch)
             for stream, last in sorted(self._index.streams(epoch).items()):
-                if not self._cursors.wants(name, stream):
-                    continue
                 position = self._cursors.position(name, stream)
-                if position.start > start:
-                    continue
-                first = max(floor.get(stream, 1), position.seq + 1 if position.start == start else 1)
-                if first <= last:
-                    ranges.append(Backlog(epoch=epoch, stream=stream, first=first, last=last))
-        return BacklogReply(consumer=name, ranges=ranges[:MAX_RANGES])
+                first = position.seq + 1 if position.start == start else 1
+                waits = first <= last or epoch == self._epoch
+                if self._cursors.wants(name, stream) and position.start <= start and waits:
+                    found.setdefault(stream, Backlog(epoch=epoch, stream=stream, first=first))
+        kinds = list(self._cursors.kinds(name))
+        return BacklogReply(consumer=name, epoch=self._epoch, kinds=kinds, streams=list(found.values()))
+
+    def _following(self, epoch: str) -> str | None:
+        """The start after this one."""
+        epochs = self._index.epochs()
+        place = epochs.index(epoch) + 1 if epoch in epochs else len(epochs)
+        return epochs[place] if place < len(epochs) else None
 
     def _unknown(self, name: str) -> ErrorReply:
         names = ", ".join(self._cursors.names) or "none"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from pipeline.record_config import ConsumerConfig
+    from pipeline.record_config import ConsumerConfig, RecordedKind
 
 SUFFIX = ".cursor"
 
@@ -73,6 +73,10 @@ class Cursors:
     def limit_bytes(self, name: str) -> int:
         """How much journal is kept for a consumer at most."""
         return round(self._consumers[name].limit_mib * 2**20)
+
+    def kinds(self, name: str) -> tuple[RecordedKind, ...]:
+        """Kinds of messages that are kept for a consumer."""
+        return self._consumers[name].kinds
 
     def wants(self, name: str, stream: str) -> bool:
         """Whether a stream is kept for a consumer."""

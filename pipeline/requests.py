@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.messages import ClockKind, ResultHeader, StatusHeader
+from pipeline.record_config import RecordedKind
 from pipeline.wire import MessageError
 
 MAX_REQUEST_BYTES = 16 * 1024
@@ -120,13 +121,18 @@ class EndReply(_Reply, frozen=True, kw_only=True, tag="end"):
     """The end of the answer to a `replay`.
 
     The items before it are without a gap from `from` on. Then `gone` (first, last) are not there any more,
-    if it is not null. `next` is where to ask on, null if there is nothing more up to `to`.
+    if it is not null. `last` is the last number that this answer accounts for, `from` - 1 if none: items
+    were lost on the way if they do not reach that far. `next` is where to ask on, null if there is nothing
+    more up to `to`. `following` is the epoch of the station's next start, null if `epoch` is that of now or
+    not known any more.
     """
 
     epoch: str
     stream: str
+    last: int
     gone: tuple[int, int] | None
     next: int | None
+    following: str | None = None
 
 
 class HeatmapReply(_Reply, frozen=True, kw_only=True, tag="heatmap"):
@@ -146,19 +152,23 @@ class AckReply(_Reply, frozen=True, kw_only=True, tag="ack"):
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
-    """A range of messages that a consumer has not acknowledged."""
+    """The first message of a stream that a consumer has not acknowledged, or that will come next."""
 
     epoch: str
     stream: str
     first: int = msgspec.field(name="from")
-    last: int = msgspec.field(name="to")
 
 
 class BacklogReply(_Reply, frozen=True, kw_only=True, tag="backlog"):
-    """Ranges to replay, oldest start first; at most 256, the next ones after these are acknowledged."""
+    """Where to begin to replay every stream of these kinds; one that is not listed begins at 1 of `epoch`.
+
+    `epoch` is that of the station now; replay the starts between by way of `end.following`.
+    """
 
     consumer: str
-    ranges: list[Backlog]
+    epoch: str
+    kinds: list[RecordedKind]
+    streams: list[Backlog]
 
 
 class ErrorReply(_Reply, frozen=True, kw_only=True, tag="error"):

@@ -114,6 +114,15 @@ def test_files_that_retention_has_removed_are_gone(reader: Reader) -> None:
     assert reader.all(1, 20) == (list(range(floor, 21)), list(range(1, floor)))
 
 
+def test_the_end_of_an_earlier_start_names_the_following_one(tmp_path: Path) -> None:
+    for epoch in ("a", "b", "c"):
+        write(tmp_path, [1, 2], epoch=epoch)
+    reader = Reader(tmp_path, epoch="c")
+    following = [reader.replay(1, 2**53, epoch=epoch)[1].following for epoch in ("a", "b", "c", "x")]
+    assert following == ["b", "c", None, None]
+    reader.index.close()
+
+
 def test_an_unknown_start_or_stream_has_nothing(reader: Reader) -> None:
     assert reader.replay(1, 9, epoch="another")[0] == []
     request = ReplayRequest(epoch="epoch", stream="result/cam9", first=1, last=5)
@@ -186,29 +195,30 @@ def test_a_consumer_acknowledges_and_asks_for_the_rest(tmp_path: Path) -> None:
     write(tmp_path, [1, 2], epoch="b")
     reader = Reader(tmp_path, epoch="b")
 
-    def backlog() -> list[tuple[str, int, int]]:
+    def backlog() -> list[tuple[str, int]]:
         [[frame]] = reader.ask(requests.BacklogRequest(consumer="mes", request_id="q"))
         reply = requests.decode_reply(frame)
         assert isinstance(reply, requests.BacklogReply)
         assert reply.request_id == "q"
-        return [(item.epoch, item.first, item.last) for item in reply.ranges]
+        assert (reply.epoch, reply.kinds) == ("b", ["result"])
+        return [(item.epoch, item.first) for item in reply.streams]
 
     def ack(seq: int, epoch: str | None = None) -> requests.Reply:
         [[frame]] = reader.ask(requests.AckRequest(consumer="mes", stream=STREAM, seq=seq, epoch=epoch))
         return requests.decode_reply(frame)
 
-    assert backlog() == [("a", 1, 3), ("b", 1, 2)]
+    assert backlog() == [("a", 1)]
     assert ack(2, "a") == requests.AckReply(consumer="mes", stream=STREAM, epoch="a", seq=2)
-    assert backlog() == [("a", 3, 3), ("b", 1, 2)]
+    assert backlog() == [("a", 3)]
     assert ack(1) == requests.AckReply(consumer="mes", stream=STREAM, epoch="b", seq=1)
-    assert backlog() == [("b", 2, 2)]
+    assert backlog() == [("b", 2)]
     assert ack(3, "a") == requests.AckReply(consumer="mes", stream=STREAM, epoch="b", seq=1)
     refused = ack(99)
     assert isinstance(refused, requests.ErrorReply)
     assert refused.error == "unknown"
-    assert backlog() == [("b", 2, 2)]
+    assert backlog() == [("b", 2)]
     ack(2)
-    assert backlog() == []
+    assert backlog() == [("b", 3)]
     again = Reader(tmp_path, epoch="b")
     assert again.cursors.position("mes", STREAM) == (2, 2)
     [[frame]] = reader.ask(requests.BacklogRequest(consumer="nobody"))
@@ -291,7 +301,7 @@ def test_a_station_replays_what_it_published(asked: tuple[Line, Client]) -> None
     assert [decode(item[1], item[2:]) for item in items] == line.results[:20]
     assert {requests.decode_reply(item[0]).request_id for item in items} == {"r"}
     assert requests.decode_reply(end) == requests.EndReply(
-        epoch=epoch, stream=STREAM, gone=None, next=None, request_id="r"
+        epoch=epoch, stream=STREAM, last=20, gone=None, next=None, request_id="r"
     )
     line.wait_for(lambda: STREAM in line.statuses[-1].oldest_seq, "the replay floor")
     assert line.statuses[-1].oldest_seq[STREAM] == 1
@@ -321,7 +331,7 @@ def test_what_a_consumer_acknowledges_is_on_the_disk(asked: tuple[Line, Client],
     reply = client.ask(requests.AckRequest(consumer="mes", stream=STREAM, seq=7))
     assert reply.seq == 7
     assert b'"result/cam1":[1,7]' in (root / "journal" / "mes.cursor").read_bytes()
-    [ahead] = client.ask(requests.BacklogRequest(consumer="mes")).ranges
+    [ahead] = client.ask(requests.BacklogRequest(consumer="mes")).streams
     assert (ahead.stream, ahead.first) == (STREAM, 8)
 
 
