@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pipeline.messages import StatusHeader
 from pipeline.record_config import RECORDED_KINDS
 from pipeline.requests import EndReply, ErrorReply, ItemReply, ReplayRequest, decode_reply
+from pipeline.stream_check import Lost
 from pipeline.wire import MessageError, decode
 
 if TYPE_CHECKING:
@@ -30,15 +29,6 @@ TIMEOUT_NS = 1_000_000_000
 AGAIN_NS = 100_000_000
 MAX_WAITING = 1_000
 MAX_EARLIER = 64
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """Messages `first` to `last` of a stream are not to be had any more."""
-
-    epoch: str
-    stream: str
-    first: int
-    last: int
 
 
 class _Segment:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline import requests
 from pipeline.messages import AnyHeader, ResultHeader
-from pipeline.recovery import AGAIN_NS, TIMEOUT_NS, Lost, Recovery
+from pipeline.recovery import AGAIN_NS, TIMEOUT_NS, Recovery
 from pipeline.requests import Backlog, EndReply, ErrorReply, ItemReply, ReplayRequest
+from pipeline.stream_check import Lost
 from pipeline.wire import encode, topic_of
 from support.messages import example
 from support.results import make_result
