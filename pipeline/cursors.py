@@ -56,7 +56,7 @@ class Cursors:
             return dict(msgspec.json.decode(path.read_bytes(), type=_File).streams)
         except FileNotFoundError:
             return {}
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CursorError(
                 f"{path}: cannot be read ({error}), expected what the consumer {name!r} has acknowledged. "
                 "Remove it, and the consumer is sent everything again."

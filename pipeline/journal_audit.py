@@ -121,7 +121,10 @@ def _items(files: list[JournalFile]) -> Iterator[ResultHeader | End | Damage]:
             if isinstance(line, Damage):
                 yield line
             elif line.stream == END:
-                yield msgspec.json.decode(line.record, type=End)
+                try:
+                    yield msgspec.json.decode(line.record, type=End)
+                except (msgspec.DecodeError, RecursionError) as error:
+                    yield Damage(file.path, number, f"cannot be read: {error}")
             elif line.stream.startswith("result/"):
                 try:
                     yield decode_result(line, file.path)

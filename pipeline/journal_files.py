@@ -152,7 +152,7 @@ def head_of(path: Path) -> Head | None:
         with path.open("rb") as file:
             line = parse_line(file.readline())
         return msgspec.json.decode(line.record, type=Head) if line.stream == HEAD else None
-    except (OSError, JournalError, msgspec.DecodeError):
+    except (OSError, JournalError, msgspec.DecodeError, RecursionError):
         return None
 
 
@@ -178,7 +178,7 @@ def decode_result(line: Line, path: Path) -> ResultHeader:
     """
     try:
         return msgspec.json.decode(line.record, type=ResultHeader)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise JournalError(f"{path}: {line.stream} {line.seq} cannot be read: {error}") from error
 
 

@@ -114,7 +114,7 @@ def _request_operations() -> dict[str, Any]:
 
 
 def _messages() -> dict[str, Any]:
-    messages = {kind: _message(header) for kind, header in HEADERS.items()}
+    messages: dict[str, Any] = {kind: _message(header) for kind, header in HEADERS.items()}
     messages |= {f"{_op(kind)}-request": _message(kind) for kind in get_args(requests.Request)}
     return messages | {f"{_op(kind)}-reply": _message(kind) for kind in get_args(requests.Reply)}
 

@@ -204,8 +204,8 @@ def _raw_config(directory: Path, rate_hz: float) -> dict[str, Any]:
     camera = {
         "kind": "simulated",
         "name": "cam1",
-        "width_px": 32,
-        "height_px": 32,
+        "width_px": 64,
+        "height_px": 64,
         "pixel_format": "Mono8",
         "trigger": {"source": "software", "period_ms": 1000 / rate_hz},
         "rate_hz": rate_hz,

@@ -28,7 +28,7 @@ def vectors() -> dict[str, dict[str, Any]]:
         kind: msgspec.json.decode((SCHEMAS / "examples" / f"{kind}.json").read_bytes(), type=header)
         for kind, header in HEADERS.items()
     }
-    found = {
+    found: dict[str, dict[str, Any]] = {
         kind: _vector([topic_of(header), encode(header)], [plain(header)])
         for kind, header in headers.items()
         if not isinstance(header, HeatmapHeader)
