@@ -90,7 +90,7 @@ class DetailPrior(nn.Module):
 
 
 class ResidualCorrection(nn.Module):
-    """What is added to the closed-form alignment; zero at the start, with a gate held back by 0..1."""
+    """What is added to the closed-form alignment; zero at the start. A gate, if any, scales it by 0..1."""
 
     def __init__(self, hidden: int, channels: int, *, gate: bool) -> None:
         super().__init__()

@@ -106,27 +106,18 @@ class Flow:
             job_id=request.job_id,
         )
 
-    def open_part(self, lines: list[CameraLine], request: TriggerRequest) -> None:
-        """Enter one trigger for each camera that sees a part, and get their frames."""
+    def open_requested(self, lines: list[CameraLine], request: TriggerRequest) -> None:
+        """Enter a trigger from outside for each camera that sees its part, and get their frames."""
         now_ns = time.monotonic_ns()
         triggers = [self._requested(line, request, now_ns) for line in lines]
-        self._outbox.parts.open([trigger.ordinal for trigger in triggers])
+        if len(triggers) > 1:
+            self._outbox.parts.open([trigger.ordinal for trigger in triggers])
         judgements = [self.ledger.open(trigger, now_ns) for trigger in triggers]
         for line, trigger, judgement in zip(lines, triggers, judgements, strict=True):
             if judgement is None:
                 self.ask(line, trigger.ordinal, now_ns)
             else:
                 self._outbox.conclude(judgement)
-
-    def open_requested(self, line: CameraLine, request: TriggerRequest) -> None:
-        """Enter a trigger that was asked for from outside, and get its frame."""
-        now_ns = time.monotonic_ns()
-        trigger = self._requested(line, request, now_ns)
-        judgement = self.ledger.open(trigger, now_ns)
-        if judgement is None:
-            self.ask(line, trigger.ordinal, now_ns)
-        else:
-            self._outbox.conclude(judgement)
 
     def ask(self, line: CameraLine, ordinal: int, now_ns: int) -> None:
         """Get the frame of an open trigger that came from outside: ask the camera, or wait for its line."""
@@ -203,7 +194,7 @@ class Flow:
             self._inspect_by_itself(line, message)
         alarm = line.clock_alarm(message.header)
         if alarm is not None:
-            self._outbox.event("camera", "warning", alarm, camera=None)
+            self._outbox.event("camera", "warning", alarm)
 
     def on_no_frame(self, line: CameraLine, message: NoFrame) -> None:
         """The camera did not answer a trigger."""

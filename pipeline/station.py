@@ -283,11 +283,7 @@ class Station:
                 reason_code=int(Reason.RECIPE_NOT_READY),
                 reason=refusal,
             )
-        lines = [self._lines[name] for name in names]
-        if len(lines) > 1:
-            self._flow.open_part(lines, request)
-        else:
-            self._flow.open_requested(lines[0], request)
+        self._flow.open_requested([self._lines[name] for name in names], request)
         return TriggerReply(trigger_id=request.trigger_id, taken=True)
 
     def _meant(self, camera: str | None) -> list[str]:

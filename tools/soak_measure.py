@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import threading
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,8 +73,6 @@ class ProcessSampler:
         return found
 
     def _run(self) -> None:
-        import time
-
         while not self._done.wait(SAMPLE_S):
             triggers = self._station.counts[0]
             for name, pid in {"station": None, **self._station.process_ids}.items():

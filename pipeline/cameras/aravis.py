@@ -44,10 +44,7 @@ class AravisCamera(DeviceCamera):
     """
 
     def __init__(self, config: AravisCameraConfig, *, camera_epoch: int = 0) -> None:
-        grabber = AravisGrabber(config)
-        super().__init__(
-            config, grabber.info, grabber, exposure_us=grabber.exposure_us, camera_epoch=camera_epoch
-        )
+        super().__init__(config, AravisGrabber(config), camera_epoch=camera_epoch)
 
 
 class AravisGrabber:
@@ -134,7 +131,7 @@ class AravisGrabber:
             self._camera.stop_acquisition()
         features = DeviceFeatures(self._label, nodes)
         self._device_format = features.apply(config)
-        self.exposure_us = features.number("ExposureTime", "ExposureTimeAbs") or 0.0
+        self.exposure_us = features.exposure_us
         self.info = self._identify(config)
         if self._camera.is_gv_device():
             self._prepare_network(config)

@@ -22,6 +22,14 @@ class EndOfFramesError(CameraError):
     """A camera of recorded images has served its last one; no frame follows."""
 
 
+def no_software_trigger(camera: str, source: str) -> CameraError:
+    """The error of a camera, named by its label, that is asked for a frame but has another trigger source."""
+    return CameraError(
+        f"{camera} was asked for a software trigger, but its trigger source is {source!r}. Set "
+        "trigger.source to 'software'."
+    )
+
+
 class CameraInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What was opened: identity, and the one image format that it delivers.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import numpy as np
 
-from pipeline.cameras.camera import CameraError
+from pipeline.cameras.camera import CameraError, no_software_trigger
 from pipeline.cameras.counters import FrameCounter, HostClock
 from pipeline.cameras.pixels import PixelError, to_line_format
 from pipeline.frame import CHANNELS, Frame, FrameHeader
@@ -45,6 +45,9 @@ class Grab(msgspec.Struct, frozen=True, kw_only=True):
 class Grabber(Protocol):
     """One opened and armed device; an SDK's own exceptions come out as `CameraError`."""
 
+    info: CameraInfo
+    exposure_us: float
+
     def trigger(self) -> int:
         """Have the device take one frame; the host's monotonic time of that in ns."""
         ...
@@ -77,18 +80,10 @@ class DeviceCamera:
     when it was exposed.
     """
 
-    def __init__(
-        self,
-        config: DeviceCameraConfig,
-        info: CameraInfo,
-        grabber: Grabber,
-        *,
-        exposure_us: float,
-        camera_epoch: int,
-    ) -> None:
-        self._info = info
+    def __init__(self, config: DeviceCameraConfig, grabber: Grabber, *, camera_epoch: int) -> None:
+        self._info = grabber.info
         self._source = config.trigger.source
-        self._exposure_ns = round(exposure_us * 1e3)
+        self._exposure_ns = round(grabber.exposure_us * 1e3)
         self._camera_epoch = camera_epoch
         self._grabber: Grabber | None = grabber
         self._counter, self._clock = FrameCounter(), HostClock()
@@ -105,10 +100,7 @@ class DeviceCamera:
         """Ask for one frame; counted but not passed on while one is outstanding."""
         grabber = self._opened()
         if self._source != "software":
-            raise CameraError(
-                f"{label(self._info.kind, self._info.name)} was asked for a software trigger, but its "
-                f"trigger source is {self._source!r}. Set trigger.source to 'software'."
-            )
+            raise no_software_trigger(label(self._info.kind, self._info.name), self._source)
         self._trigger_count += 1
         if self._pending is None:
             triggered_ns = grabber.trigger()

@@ -180,6 +180,11 @@ class DeviceFeatures:
         if not kinds:
             self.set_if_present("TriggerMode", "Off")
 
+    @property
+    def exposure_us(self) -> float:
+        """As the device has it, 0 if it does not say."""
+        return self.number("ExposureTime", "ExposureTimeAbs") or 0.0
+
     def number(self, *names: str) -> float | None:
         """The value of the first feature that can be read, None if there is none."""
         name = next(filter(self._nodes.readable, names), None)

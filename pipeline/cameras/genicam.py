@@ -59,10 +59,7 @@ class GenicamCamera(DeviceCamera):
     """
 
     def __init__(self, config: GenicamCameraConfig, *, camera_epoch: int = 0) -> None:
-        grabber = GenicamGrabber(config)
-        super().__init__(
-            config, grabber.info, grabber, exposure_us=grabber.exposure_us, camera_epoch=camera_epoch
-        )
+        super().__init__(config, GenicamGrabber(config), camera_epoch=camera_epoch)
 
 
 class GenicamGrabber:
@@ -151,7 +148,7 @@ class GenicamGrabber:
     def _apply(self, config: GenicamCameraConfig, nodes: GenicamNodes) -> str:
         features = DeviceFeatures(self._label, nodes)
         device_format = features.apply(config)
-        self.exposure_us = features.number("ExposureTime", "ExposureTimeAbs") or 0.0
+        self.exposure_us = features.exposure_us
         return device_format
 
     def _arm(self, device: Any, nodes: GenicamNodes) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.cameras.camera import CameraError, CameraInfo, EndOfFramesError
+from pipeline.cameras.camera import CameraError, CameraInfo, EndOfFramesError, no_software_trigger
 from pipeline.frame import Frame, FrameHeader, PixelFormat
 
 if TYPE_CHECKING:
@@ -71,10 +71,7 @@ class PacedCamera:
         """Ask for one frame; lost, but counted, while one is pending."""
         self._check_open()
         if self._belt.source != "software":
-            raise CameraError(
-                f"Camera {self._info.name} was asked for a software trigger, but its trigger source is "
-                f"{self._belt.source!r}. Set trigger.source to 'software'."
-            )
+            raise no_software_trigger(f"Camera {self._info.name}", self._belt.source)
         self._belt.trigger(time.monotonic_ns())
 
     def read(self, timeout_s: float) -> Frame | None:

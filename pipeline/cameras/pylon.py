@@ -44,10 +44,7 @@ class PylonCamera(DeviceCamera):
         camera_epoch: int = 0,
         configure: Callable[[Any], None] | None = None,
     ) -> None:
-        grabber = PylonGrabber(config, configure)
-        super().__init__(
-            config, grabber.info, grabber, exposure_us=grabber.exposure_us, camera_epoch=camera_epoch
-        )
+        super().__init__(config, PylonGrabber(config, configure), camera_epoch=camera_epoch)
 
 
 class PylonGrabber:
@@ -140,7 +137,7 @@ class PylonGrabber:
     def _arm(self, config: PylonCameraConfig) -> None:
         features = DeviceFeatures(self._label, PylonNodes(self._device))
         self._device_format = features.apply(config)
-        self.exposure_us = features.number("ExposureTime", "ExposureTimeAbs") or 0.0
+        self.exposure_us = features.exposure_us
         self._tick_hz = features.number("GevTimestampTickFrequency") or 1e9
         self._device.MaxNumBuffer.Value = BACKLOG_FRAMES
         newest_only = config.trigger.source == "freerun"

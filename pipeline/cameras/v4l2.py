@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.cameras import v4l2_abi as abi
-from pipeline.cameras.camera import CameraError, CameraInfo, FoundCamera
+from pipeline.cameras.camera import CameraError, CameraInfo, FoundCamera, no_software_trigger
 from pipeline.cameras.counters import FrameCounter
 from pipeline.cameras.v4l2_devices import capabilities, find_cameras, select_path
 from pipeline.cameras.v4l2_pixels import pixels_of
@@ -85,10 +85,7 @@ class V4l2Camera:
         """Ask for one frame; lost, but counted, while one is pending."""
         self._opened()
         if self._config.trigger.source != "software":
-            raise CameraError(
-                f"V4L2 camera {self._config.name} was asked for a software trigger, but its trigger source "
-                f"is {self._config.trigger.source!r}. Set trigger.source to 'software'."
-            )
+            raise no_software_trigger(f"V4L2 camera {self._config.name}", self._config.trigger.source)
         self._triggers += 1
         if self._pending is None:
             self._pending = (time.monotonic_ns(), self._triggers)

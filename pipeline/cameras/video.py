@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.cameras.camera import CameraError, CameraInfo
+from pipeline.cameras.camera import CameraError, CameraInfo, no_software_trigger
 from pipeline.cameras.counters import FrameCounter
 from pipeline.cameras.live import Selection
 from pipeline.cameras.stream_reader import StreamReader
@@ -79,10 +79,7 @@ class VideoStreamCamera:
         """Ask for one frame; lost, but counted, while one is pending."""
         self._check_open()
         if self._config.trigger.source != "software":
-            raise CameraError(
-                f"Video camera {self._config.name} was asked for a software trigger, but its trigger source "
-                f"is {self._config.trigger.source!r}. Set trigger.source to 'software'."
-            )
+            raise no_software_trigger(f"Video camera {self._config.name}", self._config.trigger.source)
         try:
             self._reader.trigger()
         except CameraError as error:

@@ -25,6 +25,8 @@ class Buffers:
         self.fired = 0
         self.closed = 0
         self.delay_ns = 0
+        self.info: Any = None
+        self.exposure_us = 0.0
 
     def trigger(self) -> int:
         self.fired += 1
@@ -46,7 +48,8 @@ def _camera(buffers: Buffers, source: Any = "line", pixel_format: Any = "Mono8")
     size = {"name": "left", "width_px": WIDTH, "height_px": HEIGHT, "pixel_format": pixel_format}
     config = GenicamCameraConfig(**size, trigger=TriggerConfig(source=source), producers=["x.cti"])
     info = CameraInfo(**size, kind="genicam", vendor="V", model="M", serial="1", simulated=False)
-    return DeviceCamera(config, info, buffers, exposure_us=200.0, camera_epoch=3)
+    buffers.info, buffers.exposure_us = info, 200.0
+    return DeviceCamera(config, buffers, camera_epoch=3)
 
 
 def _read(camera: DeviceCamera) -> Frame:
