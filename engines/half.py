@@ -33,5 +33,18 @@ def to_half(model: ModelProto, islands: Collection[str]) -> ModelProto:
     half.remove_useless_cast_nodes()
     half.topological_sort()
     result: ModelProto = half.model
+    _drop_twins(result)
     del result.graph.value_info[:]  # some still have the types from before
     return result
+
+
+def _drop_twins(model: ModelProto) -> None:
+    """Newer converters write a tensor's cast once for each of its readers, which no runtime accepts."""
+    seen: set[tuple[str, ...]] = set()
+    kept = []
+    for node in model.graph.node:
+        if tuple(node.output) not in seen:
+            seen.add(tuple(node.output))
+            kept.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(kept)

@@ -18,7 +18,7 @@ from engines.gpu import first_gpu
 from engines.manifest import engine_info, load_manifest
 from engines.sidecar import check_gpu, check_runtime, load_sidecar
 from engines.targets import BINDINGS, build_command, engine_folder
-from engines.tensorrt_bindings import bindings, dtype_name
+from engines.tensorrt_bindings import bindings, dtype_name, first_error, make_logger
 from engines.tensors import INPUT, MAP, SCORE, Signature, check_image, check_signature
 
 if TYPE_CHECKING:
@@ -194,10 +194,11 @@ def _checked(machine: Gpus, sidecar: Sidecar, path: Path, do: str) -> tuple[Any,
 
 def _loaded(trt: Any, path: Path, do: str) -> tuple[Any, Any, Any]:
     """Runtime, engine and context, each of which needs the one before it."""
-    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+    logger = make_logger(trt)
+    runtime = trt.Runtime(logger)
     engine = runtime.deserialize_cuda_engine(path.read_bytes())
     if engine is None:
-        raise EngineError(f"{path}: TensorRT {trt.__version__} cannot load it. {do}")
+        raise EngineError(f"{path}: TensorRT {trt.__version__} cannot load it: {first_error(logger)}. {do}")
     context = engine.create_execution_context()
     if context is None:
         raise EngineError(f"{path}: no execution context; the GPU may lack free memory. Look at: nvidia-smi")

@@ -10,7 +10,7 @@ import msgspec
 
 from engines.engine import EngineError
 from engines.sidecar import TensorRecord
-from engines.tensorrt_bindings import bindings, dtype_name
+from engines.tensorrt_bindings import bindings, dtype_name, first_error, make_logger
 from engines.tensorrt_build import PREFIX, Plan, PlanRequest, Refused, Step
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def make_plan(request: PlanRequest, progress: Callable[[str, int, int], None]) -
         EngineError: the library is missing, or refuses the graph or the target.
     """
     trt = bindings(request.module)
-    logger = _logger(trt)
+    logger = make_logger(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -36,8 +36,7 @@ def make_plan(request: PlanRequest, progress: Callable[[str, int, int], None]) -
     config.progress_monitor = _monitor(trt, progress)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        why = logger.errors[0] if logger.errors else "it gave no reason"
-        raise EngineError(f"{request.module}: cannot build the network: {why}")
+        raise EngineError(f"{request.module}: cannot build the network: {first_error(logger)}")
     Path(request.plan).write_bytes(plan)
     if request.timing_cache is not None and cache is not None:
         Path(request.timing_cache).write_bytes(config.get_timing_cache().serialize())
@@ -65,7 +64,8 @@ def _capability(trt: Any, capability: str) -> Any:
         known = sorted(int(n[2:]) for n in dir(trt.ComputeCapability) if n.startswith("SM"))
         raise EngineError(
             f"--compute-capability: found {capability.replace('.', '')}, expected of "
-            f"{', '.join(map(str, known))}, which is what TensorRT-RTX {trt.__version__} builds for."
+            f"{', '.join(map(str, known))}, which is what TensorRT-RTX {trt.__version__} builds for. "
+            "For another GPU build on it with: --target tensorrt"
         )
     return getattr(trt.ComputeCapability, name)
 
@@ -95,21 +95,6 @@ def _first_error(parser: Any) -> str:
     error = parser.get_error(0)
     node = f" (node {error.node_name()!r})" if error.node_name() else ""
     return f"{str(error.desc()).strip()}{node}"
-
-
-def _logger(trt: Any) -> Any:
-    class Collector(trt.ILogger):  # type: ignore[misc]  # the bindings have no types
-        """Keeps errors for the message; the rest is the library's own talk."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, text: str) -> None:
-            if severity <= trt.ILogger.Severity.ERROR:
-                self.errors.append(text.strip())
-
-    return Collector()
 
 
 def _monitor(trt: Any, progress: Callable[[str, int, int], None]) -> Any:

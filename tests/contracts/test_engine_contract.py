@@ -17,8 +17,8 @@ from engines.geometry import Geometry
 from engines.hlgfa import Hlgfa, NetworkSettings
 from engines.load import open_engine
 from engines.manifest import FILE_NAME, ONNX_NAME, load_manifest, save_manifest
-from engines.targets import BINDINGS
 from support.manifests import make_manifest
+from support.plans import skip_unless_it_runs_here
 from support.tiny_model import write_model
 
 SIZE = (80, 96)
@@ -46,7 +46,7 @@ def runtime(request: pytest.FixtureRequest, model: Path) -> str:
     """Name of the runtime; those of a GPU have their fp32 engine built first."""
     runtime = str(request.param)
     if runtime in GPU_RUNTIMES:
-        pytest.importorskip(BINDINGS[runtime], reason=f"{runtime} is not installed")
+        skip_unless_it_runs_here(runtime)
         done = subprocess.run(
             [
                 sys.executable,

@@ -1,10 +1,13 @@
 """The FP16 graph, its islands, and INT8 by Q/DQ, on the real network and on graphs made to lose the range."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.transformers import float16
 
 from engines.engine import EngineError
 from engines.graph_runner import GraphRunner
@@ -44,6 +47,28 @@ def test_the_half_graph_keeps_its_border_and_halves_its_weights(model: onnx.Mode
     assert to_half(model, []).SerializeToString(deterministic=True) == half.SerializeToString(
         deterministic=True
     )
+
+
+def test_a_cast_that_the_converter_writes_twice_is_kept_once(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime 1.30's does, for a weight with two readers in an island; no runtime takes the graph."""
+    convert = float16.convert_float_to_float16
+
+    def twice(*given: Any, **options: Any) -> onnx.ModelProto:
+        made: onnx.ModelProto = convert(*given, **options)
+        nodes = [copy for node in made.graph.node for copy in [node] * (2 if node.op_type == "Cast" else 1)]
+        both = onnx.ModelProto()
+        both.CopyFrom(made)
+        del both.graph.node[:]
+        both.graph.node.extend(nodes)
+        return both
+
+    expected = to_half(model, ["node_Div_0"])
+    monkeypatch.setattr(float16, "convert_float_to_float16", twice)
+    found = to_half(model, ["node_Div_0"])
+    onnx.checker.check_model(found, full_check=True)
+    assert len(found.graph.node) == len(expected.graph.node)
 
 
 def test_edges_inside_an_island_stay_fp32() -> None:

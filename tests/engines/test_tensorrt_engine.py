@@ -18,10 +18,11 @@ from engines.engine import EngineError
 from engines.gpu import first_gpu
 from engines.load import open_engine
 from engines.manifest import load_manifest
-from engines.sidecar import FILE_NAME, Sidecar, file_record
+from engines.sidecar import FILE_NAME
 from engines.tensorrt_engine import PLAN_NAME, WARM_UP, TensorRtEngine
 from engines.tensors import expected_signature
 from support.fake_tensorrt import GPU, VERSION, Machine, make_machine
+from support.plans import write_plan
 from support.tiny_model import make_model
 
 FRAME = ["upload", "enqueue", "download", "download"]
@@ -29,30 +30,8 @@ FRAME = ["upload", "enqueue", "download", "download"]
 
 def write_sidecar(model: Path, target: str = "tensorrt-rtx", **changes: Any) -> Path:
     """A plan, whose bytes nobody reads, and its sidecar."""
-    folder = model / "engines" / f"{target}-fp16"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PLAN_NAME).write_bytes(b"plan")
-    manifest = load_manifest(model)
-    sidecar = Sidecar(
-        model_id=manifest.model_id,
-        model_sha256=manifest.model_sha256,
-        target=target,
-        precision="fp16",
-        runtime_version=VERSION,
-        gpu=GPU.name,
-        compute_capabilities=["8.6", "8.9"],
-        batch=1,
-        files=[file_record(folder / PLAN_NAME)],
-        tensors=[],
-        layers=1,
-        flags={},
-        islands=[],
-        quantised=[],
-        created_utc="2026-01-01T00:00:00+00:00",
-    )
-    changed = msgspec.structs.replace(sidecar, **changes)
-    (folder / FILE_NAME).write_bytes(msgspec.json.encode(changed))
-    return folder
+    changes = {"runtime_version": VERSION, "gpu": GPU.name, **changes}
+    return write_plan(model, target=target, precision="fp16", changes=changes)
 
 
 def tensors(model: Path) -> dict[str, Any]:
@@ -198,7 +177,7 @@ def test_a_changed_or_missing_file_is_refused(model: Path, spoil: Any, words: st
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        ("engine", "cannot load it"),
+        ("engine", "cannot load it: the plan is of another world. Run: build_engine"),
         ("context", "no execution context"),
         ("address", "tensor 'image': found address 0x1000 refused"),
         ("enqueue", "refused to enqueue"),

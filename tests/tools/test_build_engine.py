@@ -21,19 +21,27 @@ from PIL import Image
 from engines.certificate import load_certificate
 from engines.export import export_onnx
 from engines.geometry import Geometry
+from engines.gpu import first_gpu
 from engines.half import to_half
 from engines.hlgfa import PAPER, Hlgfa, NetworkSettings
+from engines.load import open_engine
 from engines.manifest import ONNX_NAME, load_manifest
+from engines.precision import make_graph
 from engines.sidecar import load_sidecar
-from engines.targets import BINDINGS
+from engines.targets import Precision
 from engines.tensorrt_build import PlanRequest, build_plan
+from engines.tensorrt_engine import Gpus, TensorRtEngine
+from engines.tensors import expected_signature
 from engines.verification import VerificationSet
 from support.commands import build_engine, refused
 from support.networks import write_network
 from support.parts import good_part, write_parts
+from support.plans import skip_unless_it_runs_here, write_plan
 from support.tiny_model import make_model, replace_onnx
+from support.torch_tensorrt import TorchTensorRt
 
 DEMO = Path(__file__).parents[2] / "models" / "demo"
+CALIBRATION = "calibration.json"
 needs_rtx = pytest.mark.skipif(
     sys.platform != "linux", reason="TensorRT-RTX is installed by `make test` on x86-64 Linux only"
 )
@@ -332,12 +340,52 @@ def test_the_rtx_engine_says_at_once_that_there_is_no_gpu(network: Path) -> None
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_on_a_gpu_the_graph_of_the_shipped_model_keeps_its_scores(
+    demo: Path, simulated: Path, precision: Precision
+) -> None:
+    """The graph that a plan is built from, with PyTorch's kernels in TensorRT's place."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch has no CUDA")
+    from support.onnx_torch import OnnxTorch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    images = [np.asarray(Image.open(path)) for path in sorted(simulated.rglob("*.png"))]
+    threshold = read(demo, CALIBRATION)["threshold"]
+    assert isinstance(threshold, float)
+    graph = make_graph(
+        (demo / ONNX_NAME).read_bytes(),
+        precision,
+        images,
+        images,
+        threshold=threshold,
+        score_limit=0.01,
+        threads=2,
+        where=demo,
+        progress=lambda *_: None,
+    )
+    gpu = first_gpu()
+    here = {"gpu": gpu.name, "compute_capabilities": [gpu.compute_capability]}
+    write_plan(demo, target="tensorrt", precision=precision, changes=here)
+    signature = expected_signature(load_manifest(demo))
+    network = OnnxTorch(graph.onnx, "cuda")
+    machine = Gpus(module=lambda _: TorchTensorRt(network, signature, "10.13"))
+    reference = open_engine(demo, runtime="onnxruntime", threads=1)
+    with TensorRtEngine(demo, target="tensorrt", precision=precision, machine=machine) as engine:
+        assert engine.info.note is None  # the CUDA graph was captured
+        for image in images:
+            expected, found = reference.infer(image).score, engine.infer(image).score
+            assert abs(found - expected) <= 0.01 * threshold
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("target", ["tensorrt", "tensorrt-rtx"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_on_a_gpu_the_engine_itself_is_certified(
     demo: Path, simulated: Path, target: str, precision: str
 ) -> None:
-    pytest.importorskip(BINDINGS[target], reason=f"{target} is not installed")
+    skip_unless_it_runs_here(target)
     done = build_engine("--model", demo, "--target", target, "--precision", precision, "--images", simulated)
     assert done.returncode == 0, done.stderr
     folder = demo / "engines" / f"{target}-{precision}"

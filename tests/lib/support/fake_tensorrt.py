@@ -86,23 +86,25 @@ class FakeTensorRt:
         self.num_io_tensors = len(tensors)
         self.refuse: set[str] = set()
 
-    class Logger:
-        ERROR = 1
-
-        def __init__(self, severity: int) -> None:
-            assert severity == self.ERROR
+    class ILogger:
+        class Severity:
+            ERROR = 1
 
     def nptype(self, dtype: Any) -> Any:
         return dtype
 
     def Runtime(self, logger: Any) -> FakeTensorRt:
-        assert isinstance(logger, self.Logger)
+        assert isinstance(logger, self.ILogger)
+        self.logger: Any = logger
         self.calls.append("runtime")
         return self
 
     def deserialize_cuda_engine(self, plan: bytes) -> FakeTensorRt | None:
         self.calls.append("deserialise")
-        return None if "engine" in self.refuse else self
+        if "engine" in self.refuse:
+            self.logger.log(self.ILogger.Severity.ERROR, "the plan is of another world\n")
+            return None
+        return self
 
     def create_execution_context(self) -> FakeTensorRt | None:
         return None if "context" in self.refuse else self
