@@ -10,6 +10,8 @@ CONFIG ?= config.yaml
 FRAMES ?=
 MODEL ?= models/demo
 PEERS_VENV ?= .venv-peers
+FUZZ_VENV ?= .venv-fuzz
+FUZZ_RUNS ?= 1000000
 # Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), and what PyGObject is built with;
 # GStreamer's RTSP server, what the tests' V4L2 device is compiled with, an MQTT broker, and the command
 # ip, for the cable of the tests.
@@ -18,7 +20,7 @@ DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-co
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test debian hooks unit test-gpu demo-model soak bench-peers clean
+.PHONY: run test debian hooks unit test-gpu demo-model soak bench-peers fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -92,5 +94,17 @@ bench-peers: $(PEERS_VENV)/.installed
 	@mkdir -p out
 	$(PEERS_VENV)/bin/python -m tools.peers --model $(MODEL) --json out/bench-peers.json --markdown docs/bench-peers.md
 
+# Atheris in an environment of its own: libFuzzer's coverage slows nothing else down.
+$(FUZZ_VENV)/.installed: setup.cfg constraints.txt tests/fuzz/requirements.txt
+	@$(MAKE) --no-print-directory VENV=$(FUZZ_VENV) $(FUZZ_VENV)/bin/python
+	@echo "Installing atheris into $(FUZZ_VENV) ..."
+	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable .[recording] --requirement tests/fuzz/requirements.txt
+	@touch $@
+
+# Long: FUZZ_RUNS inputs for every decoder, or for those of DECODERS="request key"; findings go to out/fuzz.
+fuzz: $(FUZZ_VENV)/.installed
+	$(FUZZ_VENV)/bin/python tests/fuzz/campaign.py --runs $(FUZZ_RUNS) $(DECODERS)
+
 clean:
-	rm -rf $(VENV) $(PEERS_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS_VENV) $(FUZZ_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

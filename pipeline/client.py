@@ -20,6 +20,7 @@ import zmq
 from pipeline.config import ConfigError
 from pipeline.heatmaps import MAX_RAW_BYTES, unpack_heatmap
 from pipeline.messages import AnyHeader, HeatmapHeader
+from pipeline.sockets import show_keys
 from pipeline.stream_check import (
     FIRST_STATUS_NS,
     Notice,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
+
+    from pipeline.keys import ClientKeys
 
 ANY = "+"
 MAX_MESSAGE_BYTES = MAX_RAW_BYTES + 1024 * 1024
@@ -68,7 +71,8 @@ class ResultSubscriber:
     """Subscribes to one publisher.
 
     `+` for `line` or `station` means any. Heatmaps come only if their address is given. What was published
-    more than `max_age_ms` ago is `expired`: both machines need the same UTC.
+    more than `max_age_ms` ago is `expired`: both machines need the same UTC. A station on another machine
+    wants `keys` (`pipeline.keys.load_client_keys`).
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class ResultSubscriber:
         line: str = ANY,
         station: str = ANY,
         max_age_ms: float = 500.0,
+        keys: ClientKeys | None = None,
         now_utc_ns: Callable[[], int] = time.time_ns,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -92,6 +97,7 @@ class ResultSubscriber:
         self._now_utc_ns, self._now_ns = now_utc_ns, now_ns
         self._checkers: dict[str, StreamChecker] = {}
         self._known_stale: set[str] = set()
+        self._keys = keys
         self._begun_ns = now_ns()
         self._items: deque[Message | Notice] = deque()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -110,6 +116,8 @@ class ResultSubscriber:
         connected.setsockopt(zmq.IPV6, int("[" in endpoint))
         connected.setsockopt(zmq.SUBSCRIBE, prefix.encode())
         connected.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        if self._keys is not None:
+            show_keys(connected, self._keys)
         try:
             connected.connect(endpoint)
         except zmq.ZMQError as error:

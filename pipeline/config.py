@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from engines.engine import EngineError
@@ -27,8 +26,11 @@ from pipeline.camera_config import (
 )
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig, find_errors, is_loopback
+from pipeline.yaml_text import YamlError, read_yaml
 
-Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:(\d+|\*)|ipc://\S+)$")]
+# libzmq binds port 99999 without a word, as 34463.
+_PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]|\*)"
+Endpoint = Annotated[str, Meta(pattern=rf"^(tcp://[^/\s]+:{_PORT}|ipc://\S+)$")]
 Cores = Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)]
 
 
@@ -56,12 +58,24 @@ class StationConfig(Section, frozen=True, kw_only=True):
 
 
 class SocketsConfig(Section, frozen=True, kw_only=True):
-    """Addresses of the three ZeroMQ sockets; TCP addresses are loopback only until CURVE keys exist."""
+    """Addresses of the three ZeroMQ sockets; one that other machines can reach needs `security`."""
 
     results: Endpoint
     heatmaps: Endpoint
     replay: Endpoint
     send_queue_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+
+
+class SecurityConfig(Section, frozen=True, kw_only=True):
+    """CURVE keys for addresses that other machines can reach; `hlgfa keys` makes them.
+
+    `server_key` is the name of the station's pair in `keys_dir`. `allowed_dir` holds the public keys of the
+    clients that may connect, null for `keys_dir`/allowed; it is read again when it changes.
+    """
+
+    keys_dir: str
+    server_key: Name = "station"
+    allowed_dir: str | None = None
 
 
 class EngineConfig(Section, frozen=True, kw_only=True):
@@ -144,6 +158,7 @@ class Config(Section, frozen=True, kw_only=True):
     realtime: RealtimeConfig = RealtimeConfig()
     budgets: BudgetsConfig = BudgetsConfig()
     gateways: GatewaysConfig | None = None
+    security: SecurityConfig | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -155,12 +170,12 @@ def load_config(path: Path) -> Config:
         ConfigError: the file is missing, is not YAML, or a value is not allowed.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}). Name an existing config file."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YamlError as error:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from error
     return parse_config(raw, origin=str(path))
 
@@ -195,11 +210,8 @@ def _check_consistency(config: Config, origin: str) -> None:
             raise ConfigError(
                 f"{origin}: sockets: found {endpoint} twice, expected three different addresses."
             )
-        if not _is_local(endpoint):
-            raise ConfigError(
-                f"{origin}: sockets: found {endpoint}, expected a loopback or ipc address: results may not "
-                "leave this machine unencrypted, and CURVE keys are not supported yet."
-            )
+        if config.security is None and not is_local(endpoint):
+            raise ConfigError(f"{origin}: sockets: {keys_are_missing(endpoint)}")
     for index, camera in enumerate(config.cameras):
         _check_camera(camera, f"{origin}: cameras[{index}]")
     _check_parts(config, origin)
@@ -293,7 +305,15 @@ def _check_engine_threads(engine: EngineConfig, origin: str) -> None:
         )
 
 
-def _is_local(endpoint: str) -> bool:
+def keys_are_missing(endpoint: str) -> str:
+    """Why an address is refused that other machines can reach, and what to do."""
+    return (
+        f"found {endpoint}, which other machines can reach, without keys. Run: hlgfa keys make --out keys, "
+        "and set security.keys_dir: keys in config.yaml; or set an address of loopback or ipc."
+    )
+
+
+def is_local(endpoint: str) -> bool:
     """Whether nothing off this machine can reach the address."""
     if endpoint.startswith("ipc://"):
         return True

@@ -6,6 +6,9 @@ an earlier life of it can arrive late.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from engines.engine import EngineInfo
@@ -14,6 +17,8 @@ from pipeline.cameras.camera import CameraInfo
 from pipeline.config import EngineConfig, RealtimeConfig
 from pipeline.frame import FrameHeader
 from pipeline.messages import Region
+
+_Spoken = TypeVar("_Spoken")
 
 
 class ProtocolError(Exception):
@@ -197,7 +202,21 @@ FromCapture = Heartbeat | StartFailed | CameraReady | FrameReady | NoFrame | Cam
 FromInspection = Heartbeat | StartFailed | EngineReady | Inspected | InspectionFailed
 
 encode = msgspec.msgpack.Encoder().encode
-decode_to_capture = msgspec.msgpack.Decoder(ToCapture).decode
-decode_to_inspection = msgspec.msgpack.Decoder(ToInspection).decode
-decode_from_capture = msgspec.msgpack.Decoder(FromCapture).decode
-decode_from_inspection = msgspec.msgpack.Decoder(FromInspection).decode
+
+
+def _decoding(decoder: msgspec.msgpack.Decoder[_Spoken]) -> Callable[[bytes], _Spoken]:
+    """Text that is not UTF-8 is none of msgspec's own errors, and no child may take the station down."""
+
+    def decoded(data: bytes) -> _Spoken:
+        try:
+            return decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ProtocolError(f"message: {error}") from error
+
+    return decoded
+
+
+decode_to_capture: Callable[[bytes], ToCapture] = _decoding(msgspec.msgpack.Decoder(ToCapture))
+decode_to_inspection: Callable[[bytes], ToInspection] = _decoding(msgspec.msgpack.Decoder(ToInspection))
+decode_from_capture: Callable[[bytes], FromCapture] = _decoding(msgspec.msgpack.Decoder(FromCapture))
+decode_from_inspection: Callable[[bytes], FromInspection] = _decoding(msgspec.msgpack.Decoder(FromInspection))

@@ -109,5 +109,5 @@ def read_journal(path: Path) -> Iterator[ResultHeader]:
                 if int(line[:8], 16) != zlib.crc32(record):
                     raise JournalError(f"{path}: line {number} is damaged: its checksum does not match")
                 yield msgspec.json.decode(record, type=ResultHeader)
-            except (ValueError, msgspec.DecodeError) as error:
+            except (ValueError, msgspec.DecodeError, RecursionError) as error:
                 raise JournalError(f"{path}: line {number} is damaged: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import time
 from collections import Counter
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pipeline.publisher import Publisher
 
 STATS_KEPT = 4096
+_log = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -144,6 +146,12 @@ class Outbox:
         header = EventHeader(**common, kind=kind, severity=severity, code=int(reason), text=text)
         self._publisher.publish(header)
 
+    def tell_refusals(self, now_ns: int) -> None:
+        """Announce and log what clients were refused, if something is due to be told."""
+        for text in self._publisher.refusals.due(now_ns):
+            _log.warning("%s", text)
+            self.event("security", "warning", text)
+
     def status(
         self, *, state: StationState, ready: bool, depth: int, lines: Iterable[CameraLine], engine: str
     ) -> None:
@@ -196,6 +204,7 @@ class Outbox:
             rejects=by_reason.total(),
             rejects_by_reason=dict(by_reason),
             stages=self._recent.summary(),
+            refused=dict(self._publisher.refusals.counts),
         )
         self._recent.reset()
         self._publisher.publish(header)

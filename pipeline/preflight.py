@@ -16,9 +16,11 @@ from engines.engine import EngineError
 from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
 from engines.targets import needs_build
+from pipeline.allow_list import AllowList
 from pipeline.camera_config import FolderCameraConfig, VideoCameraConfig
 from pipeline.config import ConfigError
 from pipeline.frame import CHANNELS, frame_bytes
+from pipeline.keys import load_station_keys
 from pipeline.ring import SHARED_MEMORY, page_bytes
 from pipeline.sockets import bind_socket
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from calibration.calibrated import Calibrated
     from pipeline.camera_config import CameraConfig
     from pipeline.config import Config
+    from pipeline.keys import StationKeys
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -49,8 +52,16 @@ def check_station(config: Config) -> Iterator[Finding]:
             error = None if Path(camera.url).is_file() else f"found no file {camera.url}, expected a video."
             yield Finding(f"camera {camera.name}", error)
     yield _check_memory(config)
+    keys = None
+    if config.security is not None:
+        try:
+            keys = load_station_keys(config.security)
+        except ConfigError as error:
+            yield Finding("security", str(error))
+            return
+        yield from _check_clients(keys)
     for name in ("results", "heatmaps", "replay"):
-        yield _check_address(name, getattr(config.sockets, name))
+        yield _check_address(name, getattr(config.sockets, name), keys)
     yield _check_journal(Path(config.station.journal_dir))
 
 
@@ -141,10 +152,19 @@ def _check_memory(config: Config) -> Finding:
     return Finding("shared memory", error)
 
 
-def _check_address(name: str, endpoint: str) -> Finding:
+def _check_clients(keys: StationKeys) -> Iterator[Finding]:
+    allowed = AllowList(keys.allowed)
+    names = sorted(allowed.names(0).values())
+    yield Finding(f"clients that may connect: {', '.join(names) or 'none'}", None)
+    for problem in allowed.problems:
+        yield Finding("clients", problem)
+
+
+def _check_address(name: str, endpoint: str, keys: StationKeys | None) -> Finding:
+    pair = None if keys is None else keys.pair
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        bind_socket(context, zmq.XPUB, endpoint, what=name, queue_messages=1).close()
+        bind_socket(context, zmq.XPUB, endpoint, what=name, queue_messages=1, keys=pair).close()
     except ConfigError as error:
         return Finding(f"sockets.{name}", str(error))
     finally:

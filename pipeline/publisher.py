@@ -8,13 +8,19 @@ Rules:
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 import zmq
 
 from pipeline import requests
+from pipeline.connections import Connections, Guard
+from pipeline.front_desk import FrontDesk
+from pipeline.gatekeeper import Gatekeeper
+from pipeline.limits import UNREAD_REQUEST_BYTES, UNREAD_SUBSCRIPTION_BYTES, Bans
 from pipeline.messages import Common, ResultHeader, StatusHeader
+from pipeline.refusals import Refusals
 from pipeline.sockets import FanOut, bind_socket
 from pipeline.wire import SCHEMAS, MessageError, encode, stream_name, topic_of
 
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pipeline.config import SocketsConfig
+    from pipeline.front_desk import Asked
+    from pipeline.keys import StationKeys
     from pipeline.messages import AnyHeader, ClockKind, EventKind, HeatmapHeader, Kind, LiveHeader
 
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]
@@ -48,29 +56,56 @@ class Publisher:
         epoch: str,
         clock_kind: ClockKind,
         now_utc_ns: Callable[[], int],
+        keys: StationKeys | None = None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Bind the three sockets.
+        """Bind the three sockets; those that other machines can reach demand keys.
 
         Raises:
-            ConfigError: an address is in use or cannot be bound; nothing stays bound then.
+            ConfigError: an address is in use, cannot be bound, or needs keys; nothing stays bound then.
         """
         self._line, self._station, self._epoch, self._clock = line, station, epoch, clock_kind
-        self._now_utc_ns = now_utc_ns
+        self._now_utc_ns, self._now_ns = now_utc_ns, now_ns
         self._seq: dict[str, int] = {}
         self._results: dict[str, ResultHeader] = {}
         self._status: StatusHeader | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        queue = sockets.send_queue_messages
+        self._keys = keys
+        self.refusals = Refusals()
+        self._bans = Bans()
+        self._gatekeeper: Gatekeeper | None = None
+        self._guard: Guard | None = None
+        self._sockets: list[zmq.Socket[bytes]] = []
+        self._connections: list[Connections] = []
         try:
-            self._live = FanOut(self._bind(zmq.XPUB, sockets.results, "results", queue))
-            self._maps = FanOut(self._bind(zmq.XPUB, sockets.heatmaps, "heatmaps", queue))
-            self._router = self._bind(zmq.ROUTER, sockets.replay, "replay", queue)
+            if keys is not None:  # before the sockets: without it libzmq lets every key in
+                self._gatekeeper = Gatekeeper(
+                    self._context, keys.allowed, bans=self._bans, refusals=self.refusals
+                )
+            self._live = FanOut(*self._bind(zmq.XPUB, sockets, "results"))
+            self._maps = FanOut(*self._bind(zmq.XPUB, sockets, "heatmaps"))
+            self._desk = FrontDesk(
+                *self._bind(zmq.ROUTER, sockets, "replay"), refusals=self.refusals, now_ns=now_ns()
+            )
+            self._guard = Guard(self._connections)
         except BaseException:
             self.close()
             raise
 
-    def _bind(self, kind: int, endpoint: str, what: str, queue: int) -> zmq.Socket[bytes]:
-        return bind_socket(self._context, kind, endpoint, what=what, queue_messages=queue)
+    def _bind(self, kind: int, sockets: SocketsConfig, what: str) -> tuple[zmq.Socket[bytes], Connections]:
+        bound = bind_socket(
+            self._context,
+            kind,
+            getattr(sockets, what),
+            what=what,
+            queue_messages=sockets.send_queue_messages,
+            keys=None if self._keys is None else self._keys.pair,
+        )
+        self._sockets.append(bound)
+        unread = UNREAD_SUBSCRIPTION_BYTES if kind == zmq.XPUB else UNREAD_REQUEST_BYTES
+        connections = Connections(bound, what, unread_bytes=unread, bans=self._bans)
+        self._connections.append(connections)
+        return bound, connections
 
     @property
     def results_endpoint(self) -> str:
@@ -85,7 +120,7 @@ class Publisher:
     @property
     def replay_endpoint(self) -> str:
         """Where requests are answered, with the real port."""
-        return _endpoint(self._router)
+        return _endpoint(self._desk.socket)
 
     @property
     def last_seq(self) -> dict[str, int]:
@@ -152,38 +187,51 @@ class Publisher:
         fan_out.send(frames)
 
     def poll_sockets(self) -> tuple[zmq.Socket[bytes], ...]:
-        """Sockets to poll for POLLIN; when one is ready, call `serve`."""
-        return (self._live.socket, self._maps.socket, self._router)
+        """Sockets to poll for POLLIN; when one is ready, call `serve`. The last one is the ROUTER."""
+        doors = () if self._gatekeeper is None else (self._gatekeeper.socket,)
+        return (*doors, self._live.socket, self._maps.socket, self._desk.socket)
+
+    def watch_connections(self, poller: zmq.Poller) -> int | None:
+        """Take in which clients were put out; call it once a turn.
+
+        While there are too many requests the ROUTER is taken from the poller: returns until when (monotonic
+        ns), None while it is served.
+        """
+        now_ns = self._now_ns()
+        for text in [text for connections in self._connections for text in connections.told()]:
+            self.refusals.note("connections", text)
+        if self._guard is not None and not self._guard.alive:
+            self.refusals.note(
+                "nothing any more", "the guard of the connections has died. Restart the station."
+            )
+        poller.register(self._desk.socket, zmq.POLLIN if self._desk.listens(now_ns) else 0)
+        return self._desk.resume_ns
 
     def serve(self, on_trigger: OnTrigger) -> int:
         """Take in subscriptions and answer waiting requests, at most 32; returns how many were answered."""
-        self._live.drain()
-        self._maps.drain()
+        now_ns = self._now_ns()
+        if self._gatekeeper is not None:
+            self._gatekeeper.serve(now_ns)
+        self._live.drain(now_ns)
+        self._maps.drain(now_ns)
         for answered in range(MAX_REQUESTS_PER_CALL):
-            try:
-                frames = self._router.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
+            asked = self._desk.receive(now_ns, at_most=MAX_REQUESTS_PER_CALL - answered)
+            if asked is None:
                 return answered
-            self._answer(frames, on_trigger)
+            self._answer(asked, on_trigger)
         return MAX_REQUESTS_PER_CALL
 
-    def _answer(self, frames: list[bytes], on_trigger: OnTrigger) -> None:
-        """Answer a DEALER (`id, request`) or a REQ (`id, empty, request`)."""
-        envelope = frames[:2] if frames[1:2] == [b""] and len(frames) > 2 else frames[:1]
-        body = frames[len(envelope) :]
+    def _answer(self, asked: Asked, on_trigger: OnTrigger) -> None:
         try:
-            if len(body) != 1:
-                raise MessageError(f"request: found {len(body)} frames, expected 1.")
-            request = requests.decode_request(body[0])
+            if len(asked.body) != 1:
+                raise MessageError(f"request: found {len(asked.body)} frames, expected 1.")
+            request = requests.decode_request(asked.body[0])
         except MessageError as error:
             reply: requests.Reply = requests.ErrorReply(error="malformed", text=str(error))
         else:
             reply = self._reply(request, on_trigger)
             reply = msgspec.structs.replace(reply, request_id=request.request_id)
-        try:
-            self._router.send_multipart([*envelope, requests.encode(reply)], zmq.DONTWAIT)
-        except zmq.Again:
-            return  # a client that asks but does not read its answers
+        self._desk.answer(asked, requests.encode(reply))
 
     def _reply(self, request: requests.Request, on_trigger: OnTrigger) -> requests.Reply:
         if isinstance(request, requests.TriggerRequest):
@@ -204,6 +252,14 @@ class Publisher:
 
     def close(self) -> None:
         """Close the sockets; what is under way has 100 ms to leave. Idempotent."""
+        if self._guard is not None:
+            self._guard.close()
+        for connections in self._connections:
+            connections.close()
+        for bound in self._sockets:
+            bound.close()
+        if self._gatekeeper is not None:
+            self._gatekeeper.close()
         self._context.destroy()
 
     def __enter__(self) -> Self:

@@ -101,7 +101,7 @@ class TriggerReply(_Reply, frozen=True, kw_only=True, tag="trigger"):
 class ErrorReply(_Reply, frozen=True, kw_only=True, tag="error"):
     """The request was not served and has changed nothing."""
 
-    error: Literal["malformed", "not_supported"]
+    error: Literal["malformed", "not_supported", "too_many"]
     text: str
 
 

@@ -24,6 +24,7 @@ from pipeline.flow import Flow
 from pipeline.frame import frame_bytes
 from pipeline.journal import Journal
 from pipeline.judge import TriggerLedger
+from pipeline.keys import load_station_keys
 from pipeline.messages import Reason, StageLatency
 from pipeline.outbox import Outbox
 from pipeline.publisher import Publisher
@@ -66,7 +67,7 @@ class Station:
             stub_engine_ms: for measurements: how long an engine waits that rejects every part.
 
         Raises:
-            ConfigError: an address, the shared memory or the journal cannot be used.
+            ConfigError: an address, a key, the shared memory or the journal cannot be used.
         """
         self._config = config
         self._stopping = False
@@ -90,6 +91,7 @@ class Station:
                 epoch=epoch,
                 clock_kind="free",
                 now_utc_ns=time.time_ns,
+                keys=None if config.security is None else load_station_keys(config.security),
             )
         )
         self._lines = {line.name: line for line in self._make_lines(stack)}
@@ -236,7 +238,8 @@ class Station:
 
     def _turn(self) -> None:
         """Wait for whatever comes next and deal with it."""
-        for socket, _ in self._poller.poll(self._wait_ms()):
+        resume_ns = self._publisher.watch_connections(self._poller)
+        for socket, _ in self._poller.poll(self._wait_ms(resume_ns)):
             handler = self._crew.handlers.get(socket)
             if handler is not None:  # an earlier handler of this turn may have buried its child
                 handler()
@@ -248,13 +251,16 @@ class Station:
         if self._outbox.status_due(now_ns):
             self._publish_status()
         self._outbox.stats_if_due(now_ns)
+        self._outbox.tell_refusals(now_ns)
 
-    def _wait_ms(self) -> int:
+    def _wait_ms(self, resume_ns: int | None) -> int:
         """Milliseconds until something is due by time, rounded up, at most `LONGEST_WAIT_MS`."""
         due = [line.next_shot_ns for line in self._lines.values() if line.next_shot_ns is not None]
         expiry_ns = self._flow.ledger.next_expiry_ns()
         if expiry_ns is not None:
             due.append(expiry_ns)
+        if resume_ns is not None:
+            due.append(resume_ns)
         if not due:
             return LONGEST_WAIT_MS
         return max(0, min(LONGEST_WAIT_MS, -(-(min(due) - time.monotonic_ns()) // 1_000_000)))
