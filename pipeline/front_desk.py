@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import zmq
 
 from pipeline import requests
-from pipeline.limits import READS_AT_ONCE, READS_PER_S, REQUESTS_PER_S, RequestLimits, TokenBucket
+from pipeline.client_limits import READS_AT_ONCE, READS_PER_S, REQUESTS_PER_S, RequestLimits, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

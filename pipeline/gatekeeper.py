@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.limits import Bans
+    from pipeline.client_limits import Bans
     from pipeline.refusals import Refusals
 
 DOMAIN = b"hlgfa"

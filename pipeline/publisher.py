@@ -15,10 +15,10 @@ import msgspec
 import zmq
 
 from pipeline import requests
+from pipeline.client_limits import UNREAD_REQUEST_BYTES, UNREAD_SUBSCRIPTION_BYTES, Bans
 from pipeline.connections import Connections, Guard
 from pipeline.front_desk import FrontDesk
 from pipeline.gatekeeper import Gatekeeper
-from pipeline.limits import UNREAD_REQUEST_BYTES, UNREAD_SUBSCRIPTION_BYTES, Bans
 from pipeline.messages import Common, ResultHeader, StatusHeader
 from pipeline.refusals import Refusals
 from pipeline.sockets import FanOut, bind_socket

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import zmq
 
+from pipeline.client_limits import SubscriptionLimits
 from pipeline.config import ConfigError, is_local, keys_are_missing
 from pipeline.gatekeeper import DOMAIN
-from pipeline.limits import SubscriptionLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

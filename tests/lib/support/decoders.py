@@ -26,12 +26,12 @@ from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
 from engines.verification import VerificationSet
 from pipeline import internal, requests
+from pipeline.client_limits import SubscriptionLimits
 from pipeline.config import ConfigError, load_config
 from pipeline.gatekeeper import DOMAIN, VERSION, answer
 from pipeline.heatmaps import pack_heatmap, unpack_heatmap
 from pipeline.journal import JournalError, read_journal
 from pipeline.keys import parse_key_file
-from pipeline.limits import SubscriptionLimits
 from pipeline.messages import HeatmapHeader
 from pipeline.recording import Compression, RecordingError, create_recording
 from pipeline.recording_reader import Recording

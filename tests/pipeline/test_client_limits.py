@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.limits import (
+from pipeline.client_limits import (
     BAN_NS,
     CHANGES_AT_ONCE,
     MAX_PEERS,
