@@ -2,6 +2,7 @@
 #   make run              monitor the simulated line until Ctrl-C
 #   make run FRAMES=300   stop by itself and print the audit
 #   make test             everything that CI checks, installs included
+#   make delivery         readers against a station that is killed; long
 #   make bench-peers      our model timed beside those of anomalib; MODEL=models/NAME
 PYTHON ?= python3
 VENV ?= .venv
@@ -20,7 +21,7 @@ DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-co
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test debian hooks unit test-gpu demo-model soak bench-peers fuzz clean
+.PHONY: run test debian hooks unit test-gpu demo-model soak delivery bench-peers fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -80,6 +81,10 @@ demo-model: $(VENV)/.test-installed
 # Long: memory and losses over many parts; figures go to docs/measured.md.
 soak: $(VENV)/.run-installed
 	$(BIN)/hlgfa soak $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
+
+# Does every reader get every result exactly once while the station is killed again and again? About 20 minutes.
+delivery: $(VENV)/.run-installed
+	$(BIN)/python -m tools.delivery_test run --triggers 100000 --rate-hz 100 --kills 20
 
 # anomalib and all it brings, in an environment of its own: about 2 GB, more where torch's CUDA build is installed.
 $(PEERS_VENV)/.installed: setup.cfg constraints.txt tools/peers/requirements.txt

@@ -26,6 +26,7 @@ from pipeline.camera_config import (
 )
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig, find_errors, is_loopback
+from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
 from pipeline.yaml_text import YamlError, read_yaml
 
 # libzmq binds port 99999 without a word, as 34463.
@@ -153,6 +154,9 @@ class Config(Section, frozen=True, kw_only=True):
     cameras: Annotated[list[CameraConfig], Meta(min_length=1, max_length=16)]
     engine: EngineConfig
     heatmap: HeatmapConfig = HeatmapConfig()
+    journal: JournalConfig = JournalConfig()
+    consumers: Annotated[tuple[ConsumerConfig, ...], Meta(max_length=32)] = ()
+    archive: ArchiveConfig | None = None
     ring: RingConfig = RingConfig()
     parts: PartsConfig | None = None
     realtime: RealtimeConfig = RealtimeConfig()
@@ -215,6 +219,7 @@ def _check_consistency(config: Config, origin: str) -> None:
     for index, camera in enumerate(config.cameras):
         _check_camera(camera, f"{origin}: cameras[{index}]")
     _check_parts(config, origin)
+    _check_records(config, origin)
     text = None if config.gateways is None else next(find_errors(config.gateways), None)
     if text is not None:
         raise ConfigError(f"{origin}: {text}")
@@ -259,6 +264,18 @@ def _check_parts(config: Config, origin: str) -> None:
                 "expected 'software' without period_ms, or announce_window_ms: only so is it known whose "
                 "frame it is."
             )
+
+
+def _check_records(config: Config, origin: str) -> None:
+    names = [consumer.name for consumer in config.consumers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{origin}: consumers: found the name {name!r} twice, expected unique names.")
+    if config.archive is not None and config.archive.queue_frames >= config.ring.slots - 1:
+        raise ConfigError(
+            f"{origin}: archive.queue_frames: found {config.archive.queue_frames} of ring.slots "
+            f"{config.ring.slots}, expected at least two slots to be left for new frames."
+        )
 
 
 def _check_camera(camera: CameraConfig, where: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import zmq
 
 from pipeline import requests
 from pipeline.client_limits import READS_AT_ONCE, READS_PER_S, REQUESTS_PER_S, RequestLimits, TokenBucket
+from pipeline.wire import MessageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,19 +20,31 @@ if TYPE_CHECKING:
 
 MAX_ENVELOPE_FRAMES = 8
 PAUSE_NS = 10_000_000
-_TOO_MANY = requests.encode(
-    requests.ErrorReply(
-        error="too_many",
-        text=f"Found too many requests, expected at most {REQUESTS_PER_S:.0f} in a second.",
-    )
+_TOO_MANY = requests.ErrorReply(
+    error="too_many",
+    text=f"Found too many requests, expected at most {REQUESTS_PER_S:.0f} in a second. Ask again later.",
 )
 
 
 class Asked(NamedTuple):
-    """One request: the frames that lead its answer back, and the frames of the request."""
+    """One request: who asks, the frames that lead its answer back, and the frames of the request.
 
+    `peer` is the client that CURVE has proven, however many connections it has; else the connection.
+    """
+
+    peer: bytes
     envelope: list[bytes]
     body: list[bytes]
+
+    def decode(self) -> requests.Request:
+        """The request itself.
+
+        Raises:
+            MessageError: it is none of this schema.
+        """
+        if len(self.body) != 1:
+            raise MessageError(f"request: found {len(self.body)} frames, expected 1.")
+        return requests.decode_request(self.body[0])
 
 
 class FrontDesk:
@@ -63,25 +78,28 @@ class FrontDesk:
                 self.resume_ns = now_ns + PAUSE_NS  # this one is served, it is here already
             asked = _split(frames)
             self._connections.read(frames)
-            peer = _peer(frames)
-            if self._limits.allows(peer, now_ns):
+            if self._limits.allows(asked.peer, now_ns):
                 return asked
-            self._refusals.note(
-                "requests", f"more than {REQUESTS_PER_S:.0f} in a second from {_told(frames, peer)}"
-            )
-            self.answer(asked, _TOO_MANY)
+            who = _told(frames, asked.peer)
+            self._refusals.note("requests", f"more than {REQUESTS_PER_S:.0f} in a second from {who}")
+            self._refuse(asked)
         return None
 
-    def answer(self, asked: Asked, reply: bytes) -> None:
-        """Send an answer; it is lost if the client does not read."""
+    def _refuse(self, asked: Asked) -> None:
+        """Say that it was too much, and of which request: a client with several under way waits for it."""
         try:
-            self.socket.send_multipart([*asked.envelope, reply], zmq.DONTWAIT)
-        except zmq.Again:
-            return
+            request_id = asked.decode().request_id
+        except MessageError:
+            request_id = None
+        self.answer(asked, [requests.encode(msgspec.structs.replace(_TOO_MANY, request_id=request_id))])
+
+    def answer(self, asked: Asked, frames: Sequence[bytes]) -> None:
+        """Send a part of an answer; it is lost if the client does not read."""
+        with contextlib.suppress(zmq.Again):
+            self.socket.send_multipart([*asked.envelope, *frames], zmq.DONTWAIT)
 
 
 def _peer(frames: Sequence[zmq.Frame]) -> bytes:
-    """Whose budget pays: the client that CURVE has proven, however many connections it has; else this one."""
     try:
         return f"client {frames[-1].get('User-Id')}".encode()
     except zmq.ZMQError:
@@ -102,4 +120,4 @@ def _split(frames: Sequence[zmq.Frame]) -> Asked:
     """Tell a DEALER (`id, request`) from a REQ (`id, empty, request`)."""
     parts = [frame.bytes for frame in frames[:MAX_ENVELOPE_FRAMES]]
     envelope = parts[:2] if parts[1:2] == [b""] and len(parts) > 2 else parts[:1]
-    return Asked(envelope, parts[len(envelope) :])
+    return Asked(_peer(frames), envelope, parts[len(envelope) :])

@@ -62,7 +62,9 @@ def check_station(config: Config) -> Iterator[Finding]:
         yield from _check_clients(keys)
     for name in ("results", "heatmaps", "replay"):
         yield _check_address(name, getattr(config.sockets, name), keys)
-    yield _check_journal(Path(config.station.journal_dir))
+    yield _check_writable("journal", Path(config.station.journal_dir), "station.journal_dir")
+    if config.archive is not None:
+        yield _check_writable("archive", Path(config.archive.directory), "archive.directory")
 
 
 def size_mismatch(
@@ -172,10 +174,10 @@ def _check_address(name: str, endpoint: str, keys: StationKeys | None) -> Findin
     return Finding(f"sockets.{name}", None)
 
 
-def _check_journal(directory: Path) -> Finding:
+def _check_writable(what: str, directory: Path, key: str) -> Finding:
     existing = directory
     while not existing.exists():
         existing = existing.parent
     writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-    error = None if writable else f"{existing} cannot be written. Correct station.journal_dir."
-    return Finding("journal", error)
+    error = None if writable else f"{existing} cannot be written. Correct {key}."
+    return Finding(what, error)

@@ -3,7 +3,7 @@
 Rules:
 1. Nothing here blocks, and no subscriber, slow, gone or hostile, makes it raise or delays another one.
 2. `seq` counts from 1 without a gap per stream and epoch; a number is used up only by sending its message.
-3. A request gets exactly one answer; one that is not understood has changed nothing.
+3. Every request is answered; one that is not understood has changed nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pipeline.sockets import FanOut, bind_socket
 from pipeline.wire import SCHEMAS, MessageError, encode, stream_name, topic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Self
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pipeline.messages import AnyHeader, ClockKind, EventKind, HeatmapHeader, Kind, LiveHeader
 
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]
+    OnRecord = Callable[[requests.RecordRequest, Asked], requests.Reply | None]
 
 MAX_REQUESTS_PER_CALL = 32
 
@@ -207,8 +208,14 @@ class Publisher:
         poller.register(self._desk.socket, zmq.POLLIN if self._desk.listens(now_ns) else 0)
         return self._desk.resume_ns
 
-    def serve(self, on_trigger: OnTrigger) -> int:
-        """Take in subscriptions and answer waiting requests, at most 32; returns how many were answered."""
+    def serve(self, on_trigger: OnTrigger, on_record: OnRecord | None = None) -> int:
+        """Take in subscriptions and waiting requests, at most 32; returns how many requests were taken.
+
+        Args:
+            on_trigger: answers a trigger request.
+            on_record: answers what is asked of the record, or returns None and calls `answer` later. Without
+                it nothing is served from the record.
+        """
         now_ns = self._now_ns()
         if self._gatekeeper is not None:
             self._gatekeeper.serve(now_ns)
@@ -218,22 +225,31 @@ class Publisher:
             asked = self._desk.receive(now_ns, at_most=MAX_REQUESTS_PER_CALL - answered)
             if asked is None:
                 return answered
-            self._answer(asked, on_trigger)
+            self._take(asked, on_trigger, on_record)
         return MAX_REQUESTS_PER_CALL
 
-    def _answer(self, asked: Asked, on_trigger: OnTrigger) -> None:
-        try:
-            if len(asked.body) != 1:
-                raise MessageError(f"request: found {len(asked.body)} frames, expected 1.")
-            request = requests.decode_request(asked.body[0])
-        except MessageError as error:
-            reply: requests.Reply = requests.ErrorReply(error="malformed", text=str(error))
-        else:
-            reply = self._reply(request, on_trigger)
-            reply = msgspec.structs.replace(reply, request_id=request.request_id)
-        self._desk.answer(asked, requests.encode(reply))
+    def answer(self, asked: Asked, frames: Sequence[bytes]) -> None:
+        """Send an answer; a client that asks but does not read its answers loses them."""
+        self._desk.answer(asked, frames)
 
-    def _reply(self, request: requests.Request, on_trigger: OnTrigger) -> requests.Reply:
+    def _take(self, asked: Asked, on_trigger: OnTrigger, on_record: OnRecord | None) -> None:
+        try:
+            request = asked.decode()
+        except MessageError as error:
+            malformed = requests.ErrorReply(error="malformed", text=str(error))
+            self.answer(asked, [requests.encode(malformed)])
+            return
+        if isinstance(request, requests.RecordRequest) and on_record is not None:
+            reply = on_record(request, asked)
+        else:
+            reply = self._reply(request, on_trigger, served=on_record is not None)
+        if reply is not None:
+            reply = msgspec.structs.replace(reply, request_id=request.request_id)
+            self.answer(asked, [requests.encode(reply)])
+
+    def _reply(self, request: requests.Request, on_trigger: OnTrigger, *, served: bool) -> requests.Reply:
+        """The answer to what needs no record; `served` if the record can be asked, too."""
+        operations = requests.OPERATIONS + (requests.RECORD_OPERATIONS if served else [])
         if isinstance(request, requests.TriggerRequest):
             return on_trigger(request)
         if isinstance(request, requests.SnapshotRequest):
@@ -244,10 +260,10 @@ class Publisher:
                 line=self._line,
                 station=self._station,
                 clock=self._clock,
-                operations=requests.OPERATIONS,
+                operations=operations,
                 last_seq=self.last_seq,
             )
-        known = ", ".join(requests.OPERATIONS)
+        known = ", ".join(operations)
         return requests.ErrorReply(error="not_supported", text=f"This version answers only: {known}.")
 
     def close(self) -> None:

@@ -62,7 +62,7 @@ def soak(  # noqa: PLR0917 - options of a command
         sampler.stop()
     holds = print_audit(report) and report.restarts == 0
     usage = sampler.usage(report.triggers)
-    late = Audit.from_results(read_journal(report.journal)).rejects["late"]
+    late = Audit.from_results(read_journal(report.journal, epoch=report.epoch)).rejects["late"]
     found = {
         **_times(report, TIMES),
         "memory_growth_percent": max((u.growth_percent for u in usage.values()), default=0.0),

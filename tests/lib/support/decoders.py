@@ -26,13 +26,29 @@ from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
 from engines.verification import VerificationSet
 from pipeline import internal, requests
+from pipeline.archive_entry import ArchiveError, Entry
+from pipeline.archive_files import Archive
 from pipeline.client_limits import SubscriptionLimits
 from pipeline.config import ConfigError, load_config
+from pipeline.cursors import CursorError, Cursors
 from pipeline.gatekeeper import DOMAIN, VERSION, answer
 from pipeline.heatmaps import pack_heatmap, unpack_heatmap
-from pipeline.journal import JournalError, read_journal
+from pipeline.journal_audit import audit_starts
+from pipeline.journal_files import (
+    END,
+    HEAD,
+    End,
+    Head,
+    JournalError,
+    file_name,
+    head_of,
+    make_line,
+    read_journal,
+)
+from pipeline.journal_index import FileIndex
 from pipeline.keys import parse_key_file
 from pipeline.messages import HeatmapHeader
+from pipeline.record_config import ArchiveConfig, ConsumerConfig
 from pipeline.recording import Compression, RecordingError, create_recording
 from pipeline.recording_reader import Recording
 from pipeline.wire import MessageError, decode, encode, topic_of
@@ -103,7 +119,12 @@ def _record(kind: type[msgspec.Struct]) -> list[bytes]:
 
 
 def _internal(data: bytes) -> object:
-    for decoder in (internal.decode_from_capture, internal.decode_from_inspection):
+    for decoder in (
+        internal.decode_from_capture,
+        internal.decode_from_inspection,
+        internal.decode_from_historian,
+        internal.decode_to_historian,
+    ):
         try:
             return decoder(data)
         except internal.ProtocolError:
@@ -125,19 +146,38 @@ def _internal_seeds() -> list[bytes]:
             infer_end_ns=2,
             heatmap=internal.PackedHeatmap(shape=(2, 2), raw_bytes=4, crc32=1),
         ),
+        internal.Answer(ticket=1, last=True),
+        internal.Floor(oldest_seq={"result/cam1": 7}),
+        internal.Ask(ticket=1, request=REQUESTS[2], published=9),
     ]
     return [internal.encode(message) for message in messages]
 
 
-def _journal_line() -> bytes:
-    record = encode(example("result"))
-    return b"%08x %s\n" % (zlib.crc32(record), record)
+def _journal(path: Path) -> object:
+    """Every way in which a journal is read: by the audit, and by the historian."""
+    index = FileIndex(path)
+    index.refresh()
+    index.close()
+    head_of(path)
+    list(audit_starts(path))
+    return list(read_journal(path))
+
+
+def _journal_lines() -> list[bytes]:
+    head = Head(
+        epoch="e", start=1, part=1, line="l", station="s", opened_ns=1, last_seq={}, highest=0, missing=[]
+    )
+    return [
+        make_line(HEAD, 1, msgspec.json.encode(head)),
+        make_line("result/cam1", 1, encode(example("result"))),
+        make_line(END, 1, msgspec.json.encode(End(triggers=1, ended_ns=2))),
+    ]
 
 
 def _with_checksum(path: Path) -> Path:
-    """No fuzzer guesses a checksum, so the record gets the right one."""
-    record = path.read_bytes()
-    path.write_bytes(b"%08x %s\n" % (zlib.crc32(record), record))
+    """No fuzzer guesses a checksum, so the line gets the right one."""
+    rest = path.read_bytes()
+    path.write_bytes(b"%08x %s\n" % (zlib.crc32(rest), rest))
     return path
 
 
@@ -195,6 +235,20 @@ def _subscriptions(data: bytes) -> object:
     return limits.total
 
 
+def _entry() -> Entry:
+    return Entry(result=example("result"), heatmap=example("heatmap"))
+
+
+def _archived(data: bytes) -> object:
+    """The JSON of an entry whose heatmap is asked for."""
+    folder = _FOLDER / "archive"
+    stem = folder / "20260301" / "060000000000+cam1+e-1"
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_suffix(".json").write_bytes(data)
+    stem.with_suffix(".heatmap").write_bytes(b"")
+    return Archive(ArchiveConfig(directory=str(folder))).find_heatmap("e-1")
+
+
 def _recording(path: Path) -> object:
     with Recording(path) as recording:
         for ref in recording.frames[:4]:
@@ -216,11 +270,14 @@ REQUESTS = [
     b'{"op":"replay","epoch":"e","stream":"status","from":1,"to":9}',
     b'{"op":"ack","consumer":"c","stream":"status","seq":1}',
     b'{"op":"heatmap","result_id":"r"}',
+    b'{"op":"backlog","consumer":"c"}',
 ]
 REPLIES = [
     b'{"op":"error","error":"malformed","text":"t","schema":"hlgfa.reply/1.0"}',
     b'{"op":"trigger","trigger_id":7,"taken":true}',
     b'{"op":"hello","epoch":"e","line":"l","station":"s","clock":"ntp","operations":[],"last_seq":{"status":1}}',
+    b'{"op":"end","epoch":"e","stream":"result/cam1","last":4,"gone":[3,4],"next":5,"following":null}',
+    b'{"op":"backlog","consumer":"c","epoch":"e","kinds":["result"],"streams":[]}',
 ]
 
 DECODERS: dict[str, Decoder] = {
@@ -238,14 +295,18 @@ DECODERS: dict[str, Decoder] = {
     "config": Decoder(
         on_file("config.yaml", load_config), (ConfigError,), [(ROOT / "config.yaml").read_bytes()]
     ),
-    "journal": Decoder(
-        on_file("e.journal", lambda path: list(read_journal(path))), (JournalError,), [_journal_line()]
-    ),
+    "journal": Decoder(on_file(file_name(1, 1, "e"), _journal), (JournalError,), _journal_lines()),
     "journal-record": Decoder(
-        on_file("r.journal", lambda path: list(read_journal(_with_checksum(path)))),
+        on_file(file_name(1, 1, "r"), lambda path: _journal(_with_checksum(path))),
         (JournalError,),
-        [encode(example("result"))],
+        [line[9:-1] for line in _journal_lines()],
     ),
+    "cursor": Decoder(
+        on_file("mes.cursor", lambda path: Cursors(path.parent, [ConsumerConfig(name="mes")])),
+        (CursorError,),
+        [b'{"schema":"hlgfa.cursor/1.0","streams":{"result/cam1":[1,7]}}'],
+    ),
+    "archive": Decoder(_archived, (ArchiveError,), [msgspec.json.encode(_entry())]),
     "calibration": Decoder(
         on_file("calibration.json", _read_calibration), (CalibrationError,), _record(Calibration)
     ),
