@@ -85,6 +85,7 @@ class GatewaysConfig(Section, frozen=True, kw_only=True):
 
     `result_timeout_ms`: a trigger of a PLC that has no result by then is a reject; null for the station's
     deadline and 100 ms. `plc_timeout_ms`: a PLC whose heartbeat stands still for longer gets no `ready`.
+    `key`: name of the gateway's own pair in security.keys_dir, for a station whose addresses want keys.
     """
 
     modbus: ModbusConfig | None = None
@@ -93,6 +94,7 @@ class GatewaysConfig(Section, frozen=True, kw_only=True):
     mqtt: MqttConfig | None = None
     result_timeout_ms: Annotated[float, Meta(ge=1, le=600_000)] | None = None
     plc_timeout_ms: Annotated[float, Meta(ge=50, le=600_000)] = 2_000.0
+    key: Name = "gateway"
 
 
 def is_loopback(host: str) -> bool:

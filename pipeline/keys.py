@@ -131,6 +131,19 @@ def load_client_keys(*, secret: Path, server: Path) -> ClientKeys:
     return ClientKeys(pair=load_pair(secret), server=load_public_key(server))
 
 
+def load_local_keys(security: SecurityConfig, name: str) -> ClientKeys:
+    """What a client needs that runs beside the station, its pair `name` in the station's folder of keys.
+
+    Raises:
+        ConfigError: a file or folder is missing, damaged, or open to others.
+    """
+    folder = Path(security.keys_dir)
+    check_folder(folder, what="security.keys_dir", forbidden=_OTHERS)
+    return load_client_keys(
+        secret=folder / f"{name}{SECRET_SUFFIX}", server=folder / f"{security.server_key}{PUBLIC_SUFFIX}"
+    )
+
+
 def load_station_keys(security: SecurityConfig) -> StationKeys:
     """The keys that config.yaml names.
 

@@ -3,7 +3,8 @@
 Rules:
 1. From where a reader joined, every message of a recorded stream is delivered exactly once and in order, over
    restarts of the station. What is not to be had any more is said, once, as `Lost`, in its place.
-2. One request is under way at a time; one that is not answered is sent again.
+2. One request is under way at a time, a hundred in a second at most; one that is not answered, or refused, is
+   sent again.
 3. What waits behind a gap is bounded: what does not fit is forgotten and asked for later.
 """
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 NO_END = 2**53
 TIMEOUT_NS = 1_000_000_000
 AGAIN_NS = 100_000_000
+PACE_NS = 10_000_000
+"""From one request to the next. A station refuses more than 250 a second of a client; however many gaps there
+are, this leaves room for what else the client asks."""
 MAX_WAITING = 1_000
 MAX_EARLIER = 64
 
@@ -157,6 +161,7 @@ class Recovery:
                     request_id=f"recovery-{self._number}",
                 )
                 self._asked, self._asked_ns = (segments[0], request), now_ns
+                self._not_before_ns = now_ns + PACE_NS
                 return request
         return None
 

@@ -15,6 +15,7 @@ from pipeline.requests import (
     ErrorReply,
     HeatmapReply,
     HeatmapRequest,
+    RecordRequest,
     SnapshotReply,
     SnapshotRequest,
     TriggerRequest,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 AGAIN_S = 1.0
 RETRY_S = 0.1
+PACE_S = 0.007
+"""From one request of the record to the next: with what a recovery asks, less than the 250 a second beyond
+which a station refuses a client."""
 ReplyT = TypeVar("ReplyT")
 
 
@@ -48,6 +52,7 @@ class Requester:
             ConfigError: the address is not one that ZeroMQ can connect to.
         """
         self._numbers = itertools.count(1)
+        self._not_before_s = 0.0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._socket = connect(self._context.socket(zmq.DEALER), endpoint, keys)
@@ -58,8 +63,8 @@ class Requester:
     def ask(self, request: Request, kind: type[ReplyT], *, timeout_s: float = 5.0) -> ReplyT:
         """The answer to a request; do not use it for `replay`, whose answer is many.
 
-        The request is sent again every second until it is answered; not so a `trigger`, which would be taken
-        for a second one.
+        The request is sent again every second until it is answered, and after a refusal that may pass; not so
+        a `trigger`, which would be taken for a second one, or come too late for its part.
 
         Raises:
             RequestError: it was refused, not answered in time, or answered by something else.
@@ -96,15 +101,23 @@ class Requester:
         request_id = f"request-{next(self._numbers)}"
         data = encode(msgspec.structs.replace(request, request_id=request_id))
         end_s = time.monotonic() + timeout_s
+        once = isinstance(request, TriggerRequest)
+        if isinstance(request, RecordRequest):
+            self._keep_pace()
         while (left_s := end_s - time.monotonic()) > 0:
             self._socket.send(data)
-            wait_s = left_s if isinstance(request, TriggerRequest) else min(AGAIN_S, left_s)
+            wait_s = left_s if once else min(AGAIN_S, left_s)
             frames = self._await(request_id, time.monotonic() + wait_s)
             if frames is not None:
-                if not passing(decode_reply(frames[0])):
+                if once or not passing(decode_reply(frames[0])):
                     return frames
                 time.sleep(RETRY_S)
         raise RequestError(no_answer(request, timeout_s))
+
+    def _keep_pace(self) -> None:
+        now_s = time.monotonic()
+        time.sleep(max(0.0, self._not_before_s - now_s))
+        self._not_before_s = max(self._not_before_s, now_s) + PACE_S
 
     def _await(self, request_id: str, end_s: float) -> list[bytes] | None:
         """The answer, answers to earlier requests left out; None if there is none in time."""
@@ -128,7 +141,7 @@ class Requester:
 
 def passing(reply: Reply) -> bool:
     """Whether the same request may succeed in a moment."""
-    return isinstance(reply, ErrorReply) and reply.error in {"busy", "failed"}
+    return isinstance(reply, ErrorReply) and reply.error in {"busy", "failed", "too_many"}
 
 
 def refusal(request: Request, reply: Reply) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,11 @@ from pipeline.messages import EventHeader, ResultHeader
 from pipeline.reader import Item
 from pipeline.requester import Requester, RequestError
 from pipeline.requests import HelloReply, HelloRequest
-from pipeline.station import Station
 from pipeline.stream_check import Lost
 from pipeline.wire import MessageError
 from support.lines import PATIENCE_S, folder_camera, make_raw_config, paint_parts
 from support.messages import example
+from support.readers import Running, results_of, take_until
 
 
 @pytest.fixture
@@ -42,24 +41,6 @@ def config(tmp_path: Path) -> Config:
     return parse_config(raw, origin="test")
 
 
-class Running:
-    """A station in a thread, without a listener of its own."""
-
-    def __init__(self, config: Config, *, stop_after: int | None = None) -> None:
-        self.station = Station(config, stop_after=stop_after)
-        self._thread = threading.Thread(target=self.station.run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.station.stop()
-        self.wait()
-
-    def wait(self) -> None:
-        """Until it has ended by itself."""
-        self._thread.join(PATIENCE_S)
-        assert not self._thread.is_alive()
-
-
 @pytest.fixture
 def start(config: Config) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
@@ -71,19 +52,6 @@ def start(config: Config) -> Iterator[Callable[..., Running]]:
     yield start
     for running in started:
         running.stop()
-
-
-def results_of(items: list[Item]) -> list[ResultHeader]:
-    return [i.header for i in items if isinstance(i, Message) and isinstance(i.header, ResultHeader)]
-
-
-def take_until(receive: Callable[[float], Item | None], items: list[Item], done: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < end, f"{len(results_of(items))} results, the last items: {items[-3:]}"
-        item = receive(0.05)
-        if item is not None:
-            items.append(item)
 
 
 def ids(results: list[ResultHeader]) -> list[tuple[str, int]]:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import requests
+from pipeline.client_limits import RequestLimits
 from pipeline.messages import AnyHeader, ResultHeader
 from pipeline.recovery import AGAIN_NS, TIMEOUT_NS, Recovery
 from pipeline.requests import Backlog, EndReply, ErrorReply, ItemReply, ReplayRequest
@@ -17,6 +18,7 @@ from support.results import make_result
 
 STREAM = "result/cam1"
 PAGE = 4
+GAPS = 900
 
 
 def result(seq: int, epoch: str = "a") -> ResultHeader:
@@ -154,6 +156,24 @@ def test_a_request_that_is_not_answered_is_sent_again() -> None:
     assert recovery.due_ns() == TIMEOUT_NS + AGAIN_NS
     settle(recovery, Server({"a": 3}), TIMEOUT_NS)
     assert names(recovery) == ["a2", "a3"]
+
+
+def test_many_gaps_are_asked_for_no_faster_than_a_station_lets_a_client_ask() -> None:
+    """Each answer comes at once, as on one machine."""
+    limits, server, recovery = RequestLimits(), Server({"a": 2 * GAPS + 1}), Recovery()
+    for seq in range(1, 2 * GAPS + 2, 2):
+        recovery.live(result(seq))
+    now_ns, asked = 0, 0
+    while (due_ns := recovery.due_ns()) is not None:
+        now_ns = max(now_ns, due_ns)
+        request = recovery.request(now_ns)
+        assert request is not None
+        asked += 1
+        assert limits.allows(b"reader", now_ns), f"request {asked} is refused"
+        for frames in server.answer(request):
+            recovery.answer(frames, now_ns)
+    assert names(recovery) == [f"a{seq}" for seq in range(1, 2 * GAPS + 2)]
+    assert asked == GAPS
 
 
 def test_a_backlog_is_replayed_from_its_beginning_and_then_live_goes_on() -> None:
