@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from pipeline.keys import ClientKeys
+    from pipeline.access.keys import ClientKeys
     from pipeline.reader import Item, Message
     from pipeline.requests import Reply, Request
 

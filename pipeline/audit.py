@@ -6,8 +6,8 @@ from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pipeline.history.ordinals import Ordinals, count, ordinal_of
 from pipeline.messages import Reason
-from pipeline.ordinals import Ordinals, count, ordinal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

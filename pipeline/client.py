@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from pipeline.keys import ClientKeys
+    from pipeline.access.keys import ClientKeys
 
 __all__ = ["ANY", "Item", "Message", "ResultSubscriber", "StaleError"]
 
@@ -48,7 +48,7 @@ class ResultSubscriber:
 
     `+` for `line` or `station` means any. Heatmaps come only if their address is given. What was published
     more than `max_age_ms` ago is `expired`: both machines need the same UTC. A station on another machine
-    wants `keys` (`pipeline.keys.load_client_keys`).
+    wants `keys` (`pipeline.access.keys.load_client_keys`).
     """
 
     def __init__(

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pipeline.child import Child
     from pipeline.config import Config
     from pipeline.flow import Flow
-    from pipeline.history import History
+    from pipeline.history.history import History
     from pipeline.messages import EventKind
     from pipeline.outbox import Outbox
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.camera_line import CameraLine
     from pipeline.child import Child
     from pipeline.config import StationConfig
-    from pipeline.history_line import HistoryLine
+    from pipeline.history.history_line import HistoryLine
     from pipeline.internal import FrameReady, Inspected, InspectionFailed, NoFrame
     from pipeline.judge import TriggerLedger
     from pipeline.messages import TriggerSource

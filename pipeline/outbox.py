@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.audit import reason_name
 from pipeline.headers import amend_header, camera_status, heatmap_header, part_header, result_header
-from pipeline.journal import JournalError
+from pipeline.history.journal import JournalError
+from pipeline.history.recent import Published, Recent
 from pipeline.messages import (
     EventHeader,
     HeatmapNote,
@@ -24,7 +25,6 @@ from pipeline.messages import (
     StreamRef,
 )
 from pipeline.parts import PartLedger
-from pipeline.recent import Published, Recent
 from pipeline.timing import LatencyRecorder
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from pipeline.camera_line import CameraLine
     from pipeline.config import Config
     from pipeline.frame import FrameHeader
-    from pipeline.history_line import HistoryLine
+    from pipeline.history.history_line import HistoryLine
+    from pipeline.history.journal import Journal
     from pipeline.internal import EngineReady, PackedHeatmap
-    from pipeline.journal import Journal
     from pipeline.judge import Amendment, Judgement, Trigger, TriggerLedger
     from pipeline.messages import AmendHeader, EventKind, PartHeader, ResultHeader, Severity, StationState
     from pipeline.publisher import Publisher

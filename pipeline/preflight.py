@@ -16,11 +16,11 @@ from engines.engine import EngineError
 from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
 from engines.targets import needs_build
-from pipeline.allow_list import AllowList
+from pipeline.access.allow_list import AllowList
+from pipeline.access.keys import load_station_keys
 from pipeline.camera_config import FolderCameraConfig, VideoCameraConfig
 from pipeline.config import ConfigError
 from pipeline.frame import CHANNELS, frame_bytes
-from pipeline.keys import load_station_keys
 from pipeline.ring import SHARED_MEMORY, page_bytes
 from pipeline.sockets import bind_socket
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from calibration.calibrated import Calibrated
+    from pipeline.access.keys import StationKeys
     from pipeline.camera_config import CameraConfig
     from pipeline.config import Config
-    from pipeline.keys import StationKeys
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -15,12 +15,12 @@ import msgspec
 import zmq
 
 from pipeline import requests
-from pipeline.client_limits import UNREAD_REQUEST_BYTES, UNREAD_SUBSCRIPTION_BYTES, Bans
-from pipeline.connections import Connections, Guard
-from pipeline.front_desk import FrontDesk
-from pipeline.gatekeeper import Gatekeeper
+from pipeline.access.connections import Connections, Guard
+from pipeline.access.front_desk import FrontDesk
+from pipeline.access.gatekeeper import Gatekeeper
+from pipeline.access.limits import UNREAD_REQUEST_BYTES, UNREAD_SUBSCRIPTION_BYTES, Bans
+from pipeline.access.refusals import Refusals
 from pipeline.messages import Common, ResultHeader, StatusHeader
-from pipeline.refusals import Refusals
 from pipeline.sockets import FanOut, bind_socket
 from pipeline.wire import SCHEMAS, MessageError, encode, stream_name, topic_of
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from pipeline.access.front_desk import Asked
+    from pipeline.access.keys import StationKeys
     from pipeline.config import SocketsConfig
-    from pipeline.front_desk import Asked
-    from pipeline.keys import StationKeys
     from pipeline.messages import AnyHeader, ClockKind, EventKind, HeatmapHeader, Kind, LiveHeader
 
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]

@@ -27,7 +27,7 @@ from pipeline.wire import decode
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from pipeline.keys import ClientKeys
+    from pipeline.access.keys import ClientKeys
     from pipeline.requests import Reply, Request
 
 AGAIN_S = 1.0

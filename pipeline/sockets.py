@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import zmq
 
-from pipeline.client_limits import SubscriptionLimits
+from pipeline.access.gatekeeper import DOMAIN
+from pipeline.access.limits import SubscriptionLimits
 from pipeline.config import ConfigError, is_local, keys_are_missing
-from pipeline.gatekeeper import DOMAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.connections import Connections
-    from pipeline.keys import ClientKeys, KeyPair
+    from pipeline.access.connections import Connections
+    from pipeline.access.keys import ClientKeys, KeyPair
 
 LINGER_MS = 100
 # A little above the longest request, so that one just too long still gets an answer.

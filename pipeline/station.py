@@ -17,17 +17,17 @@ import msgspec
 import zmq
 
 from pipeline import realtime
+from pipeline.access.keys import load_station_keys
 from pipeline.camera_line import CameraLine
 from pipeline.child import Child
 from pipeline.crew import Crew, StationError
 from pipeline.flow import Flow
 from pipeline.frame import frame_bytes
-from pipeline.history import History
-from pipeline.history_line import HistoryLine
-from pipeline.journal import Journal
-from pipeline.journal_files import repair, repaired
+from pipeline.history.history import History
+from pipeline.history.history_line import HistoryLine
+from pipeline.history.journal import Journal
+from pipeline.history.journal_files import repair, repaired
 from pipeline.judge import TriggerLedger
-from pipeline.keys import load_station_keys
 from pipeline.messages import Reason, StageLatency
 from pipeline.outbox import Outbox
 from pipeline.publisher import Publisher
@@ -109,7 +109,7 @@ class Station:
                 directory, epoch=epoch, line=settings.line, station=settings.name, settings=config.journal
             )
         )
-        historian = self._make_child("historian", "pipeline.historian", stack, HISTORIAN_NICENESS)
+        historian = self._make_child("historian", "pipeline.history.historian", stack, HISTORIAN_NICENESS)
         history = HistoryLine(historian, config.archive)
         ledger = TriggerLedger(guard_ns=round(settings.deadline_guard_ms * 1e6))
         self._outbox = Outbox(

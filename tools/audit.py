@@ -21,8 +21,8 @@ def audit(
 ) -> None:
     """Count triggers, accepts and rejects by reason over all starts, and say whether anything is missing."""
     from pipeline.config import ConfigError
-    from pipeline.journal_audit import Period
-    from pipeline.journal_files import journal_files
+    from pipeline.history.journal_audit import Period
+    from pipeline.history.journal_files import journal_files
     from tools.audit_report import make_report, render
     from tools.audit_view import print_report
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 import numpy as np
 
-from pipeline.journal_audit import audit_starts
-from pipeline.journal_files import being_written, journal_files
+from pipeline.history.journal_audit import audit_starts
+from pipeline.history.journal_files import being_written, journal_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.journal_audit import Period, StartAudit
+    from pipeline.history.journal_audit import Period, StartAudit
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):

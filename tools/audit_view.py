@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.audit import Audit, agreement_with
-from pipeline.journal import read_journal
-from pipeline.ordinals import count
+from pipeline.history.journal import read_journal
+from pipeline.history.ordinals import count
 
 if TYPE_CHECKING:
     from pipeline.messages import StageLatency

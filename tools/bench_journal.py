@@ -21,9 +21,9 @@ import msgspec
 import numpy as np
 import typer
 
-from pipeline.journal import SYNC_PERIOD_S, Journal
-from pipeline.journal_files import repair
-from pipeline.journal_index import JournalIndex
+from pipeline.history.journal import SYNC_PERIOD_S, Journal
+from pipeline.history.journal_files import repair
+from pipeline.history.journal_index import JournalIndex
 from pipeline.messages import ResultHeader
 from pipeline.wire import encode
 from tools.errors import run_app

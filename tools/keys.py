@@ -16,7 +16,7 @@ def make(
     name: Annotated[str, typer.Option(help="Name of the pair.")] = "station",
 ) -> None:
     """Make a pair: NAME.key to hand out, NAME.key_secret to keep."""
-    from pipeline.keys import make_keys
+    from pipeline.access.keys import make_keys
 
     public, secret = make_keys(out, name)
     print(f"{secret}: secret, stays on this machine")
@@ -30,7 +30,7 @@ def allow(
     name: Annotated[str, typer.Option(help="Name of the client in logs and events.")],
 ) -> None:
     """Let a client connect; a running station sees it within a second. To end it, remove the file."""
-    from pipeline.keys import allow_key
+    from pipeline.access.keys import allow_key
 
     print(f"{allow_key(folder, client, name=name)}: may connect")
 
@@ -40,8 +40,8 @@ def list_keys(
     folder: Annotated[Path, typer.Argument(help="A folder of keys.")] = Path("keys"),
 ) -> None:
     """Show the pairs of a folder and the clients that may connect; no secret is shown."""
+    from pipeline.access.keys import ALLOWED, PUBLIC_SUFFIX, load_public_key
     from pipeline.config import ConfigError
-    from pipeline.keys import ALLOWED, PUBLIC_SUFFIX, load_public_key
 
     found = sorted(folder.glob(f"*{PUBLIC_SUFFIX}")) + sorted((folder / ALLOWED).glob(f"*{PUBLIC_SUFFIX}"))
     if not found:

@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.access.keys import ClientKeys
     from pipeline.client import Message, ResultSubscriber
-    from pipeline.keys import ClientKeys
     from pipeline.stream_check import Notice
 
 REDRAW_S = 0.25
@@ -43,8 +43,8 @@ def _client_keys(server: Path | None, secret: Path | None) -> ClientKeys | None:
     Raises:
         ConfigError: only one of the two is given, or a file cannot be used.
     """
+    from pipeline.access.keys import load_client_keys
     from pipeline.config import ConfigError
-    from pipeline.keys import load_client_keys
 
     if server is None and secret is None:
         return None

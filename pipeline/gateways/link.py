@@ -20,9 +20,9 @@ import msgspec
 import zmq
 import zmq.asyncio
 
+from pipeline.access.keys import load_local_keys
 from pipeline.client import ResultSubscriber, connect
 from pipeline.config import ConfigError, is_local
-from pipeline.keys import load_local_keys
 from pipeline.messages import Reason
 from pipeline.requests import ErrorReply, TriggerReply, decode_reply, encode
 from pipeline.wire import MessageError
@@ -30,9 +30,9 @@ from pipeline.wire import MessageError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from pipeline.access.keys import ClientKeys
     from pipeline.client import Message
     from pipeline.config import Config
-    from pipeline.keys import ClientKeys
     from pipeline.requests import TriggerRequest
     from pipeline.stream_check import Notice
 

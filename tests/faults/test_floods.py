@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from pipeline.client_limits import SUBSCRIPTIONS_IN_ALL
+from pipeline.access.keys import allow_key, load_station_keys, make_keys
+from pipeline.access.limits import SUBSCRIPTIONS_IN_ALL
 from pipeline.config import SecurityConfig
-from pipeline.keys import allow_key, load_station_keys, make_keys
 from pipeline.requests import HelloReply, decode_reply
 from support.messages import anywhere, open_publisher, publish_status, refuse_triggers
 

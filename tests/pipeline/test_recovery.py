@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import requests
-from pipeline.client_limits import RequestLimits
+from pipeline.access.limits import RequestLimits
 from pipeline.messages import AnyHeader, ResultHeader
 from pipeline.recovery import AGAIN_NS, TIMEOUT_NS, Recovery
 from pipeline.requests import Backlog, EndReply, ErrorReply, ItemReply, ReplayRequest

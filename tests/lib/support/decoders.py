@@ -26,15 +26,16 @@ from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
 from engines.verification import VerificationSet
 from pipeline import internal, requests
-from pipeline.archive_entry import ArchiveError, Entry
-from pipeline.archive_files import Archive
-from pipeline.client_limits import SubscriptionLimits
+from pipeline.access.gatekeeper import DOMAIN, VERSION, answer
+from pipeline.access.keys import parse_key_file
+from pipeline.access.limits import SubscriptionLimits
 from pipeline.config import ConfigError, load_config
-from pipeline.cursors import CursorError, Cursors
-from pipeline.gatekeeper import DOMAIN, VERSION, answer
 from pipeline.heatmaps import pack_heatmap, unpack_heatmap
-from pipeline.journal_audit import audit_starts
-from pipeline.journal_files import (
+from pipeline.history.archive_entry import ArchiveError, Entry
+from pipeline.history.archive_files import Archive
+from pipeline.history.cursors import CursorError, Cursors
+from pipeline.history.journal_audit import audit_starts
+from pipeline.history.journal_files import (
     END,
     HEAD,
     End,
@@ -45,8 +46,7 @@ from pipeline.journal_files import (
     make_line,
     read_journal,
 )
-from pipeline.journal_index import FileIndex
-from pipeline.keys import parse_key_file
+from pipeline.history.journal_index import FileIndex
 from pipeline.messages import HeatmapHeader
 from pipeline.record_config import ArchiveConfig, ConsumerConfig
 from pipeline.recording import Compression, RecordingError, create_recording

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import zmq
 
-from pipeline.keys import load_client_keys
+from pipeline.access.keys import load_client_keys
 from pipeline.sockets import show_keys
 
 LONG_FRAME = b"\x03" + struct.pack(">Q", 16_000) + bytes(16_000)

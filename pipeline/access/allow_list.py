@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from zmq.utils import z85
 
+from pipeline.access.keys import NAME, PUBLIC_SUFFIX, load_public_key
 from pipeline.config import ConfigError
-from pipeline.keys import NAME, PUBLIC_SUFFIX, load_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,12 +11,12 @@ from array import array
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.journal_files import Head, JournalError, head_of, journal_files, parse_line
+from pipeline.history.journal_files import Head, JournalError, head_of, journal_files, parse_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.journal_files import JournalFile
+    from pipeline.history.journal_files import JournalFile
 
 KEPT_FILES = 8
 CHUNK_BYTES = 1024 * 1024

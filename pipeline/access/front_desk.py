@@ -9,14 +9,14 @@ import msgspec
 import zmq
 
 from pipeline import requests
-from pipeline.client_limits import READS_AT_ONCE, READS_PER_S, REQUESTS_PER_S, RequestLimits, TokenBucket
+from pipeline.access.limits import READS_AT_ONCE, READS_PER_S, REQUESTS_PER_S, RequestLimits, TokenBucket
 from pipeline.wire import MessageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.connections import Connections
-    from pipeline.refusals import Refusals
+    from pipeline.access.connections import Connections
+    from pipeline.access.refusals import Refusals
 
 MAX_ENVELOPE_FRAMES = 8
 PAUSE_NS = 10_000_000

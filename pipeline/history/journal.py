@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.config import ConfigError
-from pipeline.journal_files import (
+from pipeline.history.journal_files import (
     END,
     HEAD,
     End,
@@ -30,8 +30,8 @@ from pipeline.journal_files import (
     read_journal,
     unlock,
 )
+from pipeline.history.ordinals import Ordinals, ordinal_of
 from pipeline.messages import ResultHeader
-from pipeline.ordinals import Ordinals, ordinal_of
 from pipeline.record_config import JournalConfig
 from pipeline.wire import encode
 

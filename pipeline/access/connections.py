@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from pipeline.client_limits import Bans, UnreadBytes
-from pipeline.descriptors import address_of, identity, put_out, received_bytes
+from pipeline.access.descriptors import address_of, identity, put_out, received_bytes
+from pipeline.access.limits import Bans, UnreadBytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,8 @@ import pytest
 import zmq
 import zmq.auth
 
-from pipeline.allow_list import LOOK_PERIOD_NS, AllowList
-from pipeline.config import ConfigError, SecurityConfig
-from pipeline.keys import (
+from pipeline.access.allow_list import LOOK_PERIOD_NS, AllowList
+from pipeline.access.keys import (
     KeyPair,
     allow_key,
     load_client_keys,
@@ -19,6 +18,7 @@ from pipeline.keys import (
     make_keys,
     parse_key_file,
 )
+from pipeline.config import ConfigError, SecurityConfig
 
 
 @pytest.fixture

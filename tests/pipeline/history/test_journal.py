@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from pipeline.audit import Audit, reason_name
 from pipeline.config import ConfigError
-from pipeline.journal import Journal, JournalError, read_journal
-from pipeline.journal_audit import Period, audit_starts
-from pipeline.journal_files import END, head_of, journal_files, lines_of, make_line, repair
+from pipeline.history.journal import Journal, JournalError, read_journal
+from pipeline.history.journal_audit import Period, audit_starts
+from pipeline.history.journal_files import END, head_of, journal_files, lines_of, make_line, repair
+from pipeline.history.ordinals import Ordinals, count
 from pipeline.messages import Reason, ResultHeader
-from pipeline.ordinals import Ordinals, count
 from pipeline.record_config import JournalConfig
 from support.results import make_result
 
@@ -167,7 +167,7 @@ def test_a_full_disk_leaves_whole_records_only(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pipeline.journal import Journal, JournalError\n"
+        "from pipeline.history.journal import Journal, JournalError\n"
         "from support.results import make_result\n"
         "journal = Journal(Path(sys.argv[1]), epoch='e')\n"
         "failed = 0\n"

@@ -13,14 +13,14 @@ import msgspec
 import zmq
 from zmq.utils import z85
 
-from pipeline.allow_list import AllowList
+from pipeline.access.allow_list import AllowList
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.client_limits import Bans
-    from pipeline.refusals import Refusals
+    from pipeline.access.limits import Bans
+    from pipeline.access.refusals import Refusals
 
 DOMAIN = b"hlgfa"
 ADDRESS = "inproc://zeromq.zap.01"

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from pipeline.answers import Answers
-from pipeline.archive_entry import ArchiveError, Entry
-from pipeline.cursors import CursorError, Cursors
+from pipeline.history.answers import Answers
+from pipeline.history.archive_entry import ArchiveError, Entry
+from pipeline.history.cursors import CursorError, Cursors
+from pipeline.history.journal_index import JournalIndex
+from pipeline.history.journal_retention import JournalRetention
 from pipeline.internal import (
     Answer,
     Ask,
@@ -28,8 +30,6 @@ from pipeline.internal import (
     Told,
     decode_to_historian,
 )
-from pipeline.journal_index import JournalIndex
-from pipeline.journal_retention import JournalRetention
 from pipeline.requests import decode_request
 from pipeline.ring import Ring
 from pipeline.wire import PREFIX
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pipeline.archive_files import Archive
+    from pipeline.history.archive_files import Archive
     from pipeline.requests import RecordRequest
 
 WAIT_MS = 100
@@ -185,7 +185,7 @@ def open_archive(start: HistorianStart) -> Archive | None:
         return None
     import cv2
 
-    from pipeline.archive_files import Archive
+    from pipeline.history.archive_files import Archive
 
     cv2.setNumThreads(1)
     return Archive(start.archive)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zmq.utils import z85
 
-from pipeline.allow_list import LOOK_PERIOD_NS
+from pipeline.access.allow_list import LOOK_PERIOD_NS
+from pipeline.access.gatekeeper import DOMAIN, VERSION, answer
+from pipeline.access.keys import allow_key, load_client_keys, load_pair, load_station_keys, make_keys
 from pipeline.client import Message, ResultSubscriber
 from pipeline.config import ConfigError, SecurityConfig
-from pipeline.gatekeeper import DOMAIN, VERSION, answer
-from pipeline.keys import allow_key, load_client_keys, load_pair, load_station_keys, make_keys
 from pipeline.requests import HelloReply, decode_reply
 from pipeline.sockets import show_keys
 from support.messages import anywhere, open_publisher, publish_status, refuse_triggers

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import requests
-from pipeline.answers import PAGE_ITEMS, Answers
 from pipeline.config import parse_config
-from pipeline.cursors import Cursors
 from pipeline.heatmaps import unpack_heatmap
-from pipeline.journal import Journal
-from pipeline.journal_files import journal_files
-from pipeline.journal_index import JournalIndex
+from pipeline.history.answers import PAGE_ITEMS, Answers
+from pipeline.history.cursors import Cursors
+from pipeline.history.journal import Journal
+from pipeline.history.journal_files import journal_files
+from pipeline.history.journal_index import JournalIndex
 from pipeline.messages import HeatmapHeader
 from pipeline.record_config import ConsumerConfig, JournalConfig
 from pipeline.requests import ReplayRequest

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.cursors import CursorError, Position
+from pipeline.history.cursors import CursorError, Position
 from pipeline.requests import (
     AckReply,
     AckRequest,
@@ -24,8 +24,8 @@ from pipeline.requests import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.cursors import Cursors
-    from pipeline.journal_index import JournalIndex
+    from pipeline.history.cursors import Cursors
+    from pipeline.history.journal_index import JournalIndex
     from pipeline.requests import HeatmapRequest, RecordReply, RecordRequest
 
     FindHeatmap = Callable[[str], list[bytes] | None]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from pipeline.history_line import Ticket
+from pipeline.history.history_line import Ticket
 from pipeline.internal import Answer, Copied, Floor, HistorianStart, Told
 from pipeline.requests import ErrorReply, HeatmapReply, HeatmapRequest, ReplayRequest, encode
 from pipeline.wire import encode as encode_header
@@ -15,10 +15,10 @@ from pipeline.wire import topic_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pipeline.access.front_desk import Asked
     from pipeline.camera_line import CameraLine
     from pipeline.config import Config
-    from pipeline.front_desk import Asked
-    from pipeline.history_line import HistoryLine
+    from pipeline.history.history_line import HistoryLine
     from pipeline.internal import FromHistorian
     from pipeline.outbox import Outbox
     from pipeline.publisher import Publisher

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import msgspec
 
-from pipeline.archive_entry import ArchiveError, Entry
+from pipeline.history.archive_entry import ArchiveError, Entry
 from pipeline.wire import topic_of
 
 if TYPE_CHECKING:

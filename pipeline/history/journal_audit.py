@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from pipeline.audit import Audit
-from pipeline.journal_files import (
+from pipeline.history.journal_files import (
     END,
     Damage,
     End,
@@ -22,13 +22,13 @@ from pipeline.journal_files import (
     journal_files,
     lines_of,
 )
-from pipeline.ordinals import Ordinals
+from pipeline.history.ordinals import Ordinals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from pipeline.journal_files import Head, JournalFile
+    from pipeline.history.journal_files import Head, JournalFile
     from pipeline.messages import ResultHeader
 
 MARGIN_NS = 120_000_000_000

@@ -18,11 +18,11 @@ from pipeline.requests import ErrorReply
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pipeline.access.front_desk import Asked
     from pipeline.child import Child
     from pipeline.frame import FrameHeader
-    from pipeline.front_desk import Asked
+    from pipeline.history.recent import Published
     from pipeline.messages import Disposition
-    from pipeline.recent import Published
     from pipeline.record_config import ArchiveConfig
 
 MAX_OPEN = 64

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.client_limits import (
+from pipeline.access.limits import (
     BAN_NS,
     CHANGES_AT_ONCE,
     MAX_PEERS,
@@ -18,7 +18,7 @@ from pipeline.client_limits import (
     TokenBucket,
     UnreadBytes,
 )
-from pipeline.refusals import TELL_PERIOD_NS, Refusals
+from pipeline.access.refusals import TELL_PERIOD_NS, Refusals
 
 S = 1_000_000_000
 

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline.archive_entry import ArchiveError, Entry
-from pipeline.archive_files import Archive
 from pipeline.config import ConfigError, parse_config
+from pipeline.history.archive_entry import ArchiveError, Entry
+from pipeline.history.archive_files import Archive
 from pipeline.messages import HeatmapHeader, Reason
 from pipeline.record_config import ArchiveConfig
 from support.lines import folder_camera, make_raw_config, paint_parts, running

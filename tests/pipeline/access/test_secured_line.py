@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import zmq
 
+from pipeline.access.keys import ClientKeys, allow_key, load_client_keys, make_keys
+from pipeline.access.limits import REQUESTS_AT_ONCE
 from pipeline.async_client import AsyncDurableConsumer, AsyncResultSubscriber
 from pipeline.client import Message, ResultSubscriber, connect
-from pipeline.client_limits import REQUESTS_AT_ONCE
 from pipeline.config import Config, parse_config
 from pipeline.consumer import DurableConsumer
 from pipeline.gateways.link import StationLink, reachable
-from pipeline.keys import ClientKeys, allow_key, load_client_keys, make_keys
 from pipeline.reader import Item
 from pipeline.requester import Requester, RequestError
 from pipeline.requests import (

@@ -6,16 +6,16 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.cursors import Position
-from pipeline.journal_files import being_written
-from pipeline.retention import FullFile, Limits, removals
+from pipeline.history.cursors import Position
+from pipeline.history.journal_files import being_written
+from pipeline.history.retention import FullFile, Limits, removals
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.cursors import Cursors
-    from pipeline.journal_files import JournalFile
-    from pipeline.journal_index import JournalIndex
+    from pipeline.history.cursors import Cursors
+    from pipeline.history.journal_files import JournalFile
+    from pipeline.history.journal_index import JournalIndex
     from pipeline.record_config import JournalConfig
 
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cursors import CursorError, Cursors, Position
-from pipeline.journal import Journal, read_journal
-from pipeline.journal_files import journal_files
-from pipeline.journal_index import JournalIndex
-from pipeline.journal_retention import JournalRetention
+from pipeline.history.cursors import CursorError, Cursors, Position
+from pipeline.history.journal import Journal, read_journal
+from pipeline.history.journal_files import journal_files
+from pipeline.history.journal_index import JournalIndex
+from pipeline.history.journal_retention import JournalRetention
+from pipeline.history.retention import FullFile, Limits, removals
 from pipeline.record_config import ConsumerConfig, JournalConfig
-from pipeline.retention import FullFile, Limits, removals
 from support.results import make_result
 
 MES = ConsumerConfig(name="mes", limit_mib=1.0)
