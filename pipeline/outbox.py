@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.audit import reason_name
 from pipeline.headers import amend_header, camera_status, heatmap_header, part_header, result_header
-from pipeline.history.journal import JournalError
+from pipeline.history.journal_files import JournalError
 from pipeline.history.recent import Published, Recent
 from pipeline.messages import (
     EventHeader,

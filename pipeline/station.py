@@ -26,7 +26,7 @@ from pipeline.frame import frame_bytes
 from pipeline.history.history import History
 from pipeline.history.history_line import HistoryLine
 from pipeline.history.journal import Journal
-from pipeline.history.journal_files import repair, repaired
+from pipeline.history.journal_repair import repair, repaired
 from pipeline.judge import TriggerLedger
 from pipeline.messages import Reason, StageLatency
 from pipeline.outbox import Outbox

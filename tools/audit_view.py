@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.audit import Audit, agreement_with
-from pipeline.history.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.history.ordinals import count
 
 if TYPE_CHECKING:

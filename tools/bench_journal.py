@@ -21,9 +21,10 @@ import msgspec
 import numpy as np
 import typer
 
-from pipeline.history.journal import SYNC_PERIOD_S, Journal
-from pipeline.history.journal_files import repair
+from pipeline.history.journal import Journal
 from pipeline.history.journal_index import JournalIndex
+from pipeline.history.journal_repair import repair
+from pipeline.history.journal_sync import SYNC_PERIOD_S
 from pipeline.messages import ResultHeader
 from pipeline.wire import encode
 from tools.errors import run_app

@@ -22,8 +22,8 @@ import typer
 from pipeline.client import Message, ResultSubscriber
 from pipeline.config import load_config
 from pipeline.consumer import DurableConsumer
-from pipeline.history.journal import read_journal
 from pipeline.history.journal_audit import audit_starts
+from pipeline.history.journal_files import read_journal
 from pipeline.messages import ResultHeader
 from pipeline.requester import RequestError
 from pipeline.station import Station

@@ -16,7 +16,7 @@ def make(
     name: Annotated[str, typer.Option(help="Name of the pair.")] = "station",
 ) -> None:
     """Make a pair: NAME.key to hand out, NAME.key_secret to keep."""
-    from pipeline.access.keys import make_keys
+    from pipeline.access.key_maker import make_keys
 
     public, secret = make_keys(out, name)
     print(f"{secret}: secret, stays on this machine")
@@ -30,7 +30,7 @@ def allow(
     name: Annotated[str, typer.Option(help="Name of the client in logs and events.")],
 ) -> None:
     """Let a client connect; a running station sees it within a second. To end it, remove the file."""
-    from pipeline.access.keys import allow_key
+    from pipeline.access.key_maker import allow_key
 
     print(f"{allow_key(folder, client, name=name)}: may connect")
 

@@ -32,7 +32,7 @@ def soak(  # noqa: PLR0917 - options of a command
 
     from pipeline.audit import Audit
     from pipeline.config import load_config
-    from pipeline.history.journal import read_journal
+    from pipeline.history.journal_files import read_journal
     from pipeline.station import Station
     from tools.audit_view import print_audit
     from tools.machine import description

@@ -34,7 +34,7 @@ ALLOWED = "allowed"
 MAX_KEY_FILE_BYTES = 4096
 NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _LINE = re.compile(r'(public|secret)-key\s*=\s*"([^"]*)"')
-_OTHERS, _OTHERS_WRITE = 0o077, 0o022
+OTHERS, OTHERS_WRITE = 0o077, 0o022
 
 
 class KeyPair(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +107,7 @@ def load_public_key(path: Path) -> bytes:
     Raises:
         ConfigError: the file cannot be read or is no key file.
     """
-    return parse_key_file(_read(path, forbidden=0), where=str(path)).public
+    return read_key_file(path, forbidden=0).public
 
 
 def load_pair(path: Path) -> KeyPair:
@@ -116,7 +116,7 @@ def load_pair(path: Path) -> KeyPair:
     Raises:
         ConfigError: the file cannot be read, others can read it, or it holds no pair.
     """
-    pair = parse_key_file(_read(path, forbidden=_OTHERS), where=str(path))
+    pair = read_key_file(path, forbidden=OTHERS)
     if pair.secret is None:
         raise ConfigError(f"{path}: found a public key only, expected the file NAME{SECRET_SUFFIX}.")
     return pair
@@ -138,7 +138,7 @@ def load_local_keys(security: SecurityConfig, name: str) -> ClientKeys:
         ConfigError: a file or folder is missing, damaged, or open to others.
     """
     folder = Path(security.keys_dir)
-    check_folder(folder, what="security.keys_dir", forbidden=_OTHERS)
+    check_folder(folder, what="security.keys_dir", forbidden=OTHERS)
     return load_client_keys(
         secret=folder / f"{name}{SECRET_SUFFIX}", server=folder / f"{security.server_key}{PUBLIC_SUFFIX}"
     )
@@ -151,9 +151,9 @@ def load_station_keys(security: SecurityConfig) -> StationKeys:
         ConfigError: a file or folder is missing, damaged, or open to others.
     """
     folder = Path(security.keys_dir)
-    check_folder(folder, what="security.keys_dir", forbidden=_OTHERS)
+    check_folder(folder, what="security.keys_dir", forbidden=OTHERS)
     allowed = Path(security.allowed_dir) if security.allowed_dir else folder / ALLOWED
-    check_folder(allowed, what="security.allowed_dir", forbidden=_OTHERS_WRITE)
+    check_folder(allowed, what="security.allowed_dir", forbidden=OTHERS_WRITE)
     return StationKeys(pair=load_pair(folder / f"{security.server_key}{SECRET_SUFFIX}"), allowed=allowed)
 
 
@@ -174,14 +174,19 @@ def check_folder(folder: Path, *, what: str, forbidden: int) -> None:
     _check_private(status, folder, forbidden)
 
 
-def _read(path: Path, *, forbidden: int) -> bytes:
-    """At most a little more than a key file; the permissions are those of the very file that is read."""
+def read_key_file(path: Path, *, forbidden: int) -> KeyPair:
+    """The keys in a file that does not lend others the permissions `forbidden`: those of the very file read.
+
+    Raises:
+        ConfigError: the file cannot be read, others can get at it, or it is no key file.
+    """
     try:
         with path.open("rb") as file:
             _check_private(os.fstat(file.fileno()), path, forbidden)
-            return file.read(MAX_KEY_FILE_BYTES + 1)
+            data = file.read(MAX_KEY_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). Run: hlgfa keys make") from error
+    return parse_key_file(data, where=str(path))
 
 
 def _check_private(status: os.stat_result, path: Path, forbidden: int) -> None:
@@ -196,75 +201,3 @@ def _check_private(status: os.stat_result, path: Path, forbidden: int) -> None:
         raise ConfigError(
             f"{path}: found it owned by user {status.st_uid}, expected {os.geteuid()}. Make keys of your own."
         )
-
-
-def make_keys(folder: Path, name: str) -> tuple[Path, Path]:
-    """Write a new pair as `NAME.key` and `NAME.key_secret`, and a folder for the keys that may connect.
-
-    Raises:
-        ConfigError: the name is not allowed, a file is there already, or the folder cannot be written.
-    """
-    check_name(name)
-    public, secret = zmq.curve_keypair()
-    paths = folder / f"{name}{PUBLIC_SUFFIX}", folder / f"{name}{SECRET_SUFFIX}"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_folder(folder, what="--out", forbidden=_OTHERS)
-        (folder / ALLOWED).mkdir(mode=0o700, exist_ok=True)
-        _write_new(paths[1], _file_text(KeyPair(public=public, secret=secret)), mode=0o600)
-        _write_new(paths[0], _file_text(KeyPair(public=public)), mode=0o644)
-    except FileExistsError as error:
-        raise ConfigError(
-            f"{error.filename}: exists. Choose another --name, or remove the pair: clients that know it must "
-            "then get the new public key."
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written ({error.strerror}). Choose another --out.") from error
-    return paths
-
-
-def allow_key(folder: Path, client: Path, *, name: str) -> Path:
-    """Let a client in: its public key becomes `allowed/NAME.key`, in one step, also beside a running station.
-
-    Raises:
-        ConfigError: the name is not allowed, the file is none of a public key, or it cannot be written.
-    """
-    check_name(name)
-    check_folder(folder, what="keys", forbidden=_OTHERS)
-    pair = parse_key_file(_read(client, forbidden=0), where=str(client))
-    if pair.secret is not None:
-        raise ConfigError(
-            f"{client}: found a secret key, which never leaves the client. Copy its {PUBLIC_SUFFIX} file."
-        )
-    path = folder / ALLOWED / f"{name}{PUBLIC_SUFFIX}"
-    fresh = path.with_suffix(f".{os.getpid()}")
-    try:
-        _write_new(fresh, _file_text(pair), mode=0o644)
-        fresh.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}). Run: hlgfa keys make") from error
-    return path
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that could be a path.
-
-    Raises:
-        ConfigError: it is not 1 to 32 letters, digits, `_` or `-`.
-    """
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"--name: found {name!r}, expected 1 to 32 letters, digits, _ or -.")
-
-
-def _file_text(pair: KeyPair) -> bytes:
-    lines = ["metadata", "curve", f'    public-key = "{pair.public.decode()}"']
-    if pair.secret is not None:
-        lines.append(f'    secret-key = "{pair.secret.decode()}"')
-    return "\n".join([*lines, ""]).encode()
-
-
-def _write_new(path: Path, data: bytes, *, mode: int) -> None:
-    """Never follows a link, never an old file; secret from its first byte."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)

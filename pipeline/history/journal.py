@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,9 +25,9 @@ from pipeline.history.journal_files import (
     journal_files,
     lock,
     make_line,
-    read_journal,
     unlock,
 )
+from pipeline.history.journal_sync import SYNC_PERIOD_S, JournalSync
 from pipeline.history.ordinals import Ordinals, ordinal_of
 from pipeline.messages import ResultHeader
 from pipeline.record_config import JournalConfig
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
 
     from pipeline.messages import LiveHeader
 
-__all__ = ["SYNC_PERIOD_S", "Journal", "JournalError", "read_journal"]
-
-SYNC_PERIOD_S = 0.2
 FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -81,7 +76,7 @@ class Journal:
         except OSError as error:
             text = f"station.journal_dir: {error.filename or directory} cannot be written ({error.strerror})."
             raise ConfigError(text) from error
-        self._sync = _Sync(self)
+        self._sync = JournalSync(self)
 
     def append(self, header: LiveHeader) -> None:
         """Record one message.
@@ -178,64 +173,3 @@ class Journal:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-class _Sync:
-    """The thread that flushes, so that the line never waits for the disk. It alone closes descriptors."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._retired: deque[int] = deque()
-        self._error: str | None = None
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
-        self._thread.start()
-
-    def retire(self, fd: int) -> None:
-        """Flush and close a descriptor that is not written any more."""
-        self._retired.append(fd)
-
-    def take_error(self) -> str | None:
-        """What the disk has answered since this was last asked; None if nothing was wrong."""
-        error, self._error = self._error, None
-        return error
-
-    def close(self) -> None:
-        """Flush everything, close the file, end; safe to call again."""
-        if not self._closing.is_set():
-            self._closing.set()
-            self._thread.join()
-            os.close(self._journal.fd)
-
-    def _run(self) -> None:
-        synced, known = 0, None
-        while True:
-            last = self._closing.wait(SYNC_PERIOD_S)
-            try:
-                while self._retired:
-                    self._finish(self._retired.popleft())
-                if self._journal.path != known:
-                    known = self._journal.path
-                    _sync_directory(known.parent)
-                if self._journal.appended != synced:
-                    synced = self._journal.appended
-                    os.fdatasync(self._journal.fd)
-            except OSError as error:
-                self._error = error.strerror
-            if last:
-                return
-
-    @staticmethod
-    def _finish(fd: int) -> None:
-        try:
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

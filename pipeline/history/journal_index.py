@@ -6,12 +6,11 @@ one that is being written as far as it goes.
 
 from __future__ import annotations
 
-import os
-from array import array
 from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.history.journal_files import Head, JournalError, head_of, journal_files, parse_line
+from pipeline.history.file_index import FileIndex
+from pipeline.history.journal_files import Head, head_of, journal_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.history.journal_files import JournalFile
 
 KEPT_FILES = 8
-CHUNK_BYTES = 1024 * 1024
 
 
 class Page(NamedTuple):
@@ -28,75 +26,6 @@ class Page(NamedTuple):
     records: list[bytes]
     gone: tuple[int, int] | None
     next: int | None
-
-
-class FileIndex:
-    """Where the messages of one file are."""
-
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._scanned = 0
-        self._seqs: dict[str, array[int]] = {}
-        self._offsets: dict[str, array[int]] = {}
-
-    def refresh(self) -> None:
-        """Take in what was written since the last time; damaged lines are left out."""
-        while True:
-            chunk = os.pread(self._fd, CHUNK_BYTES, self._scanned)
-            whole = chunk.rfind(b"\n") + 1
-            if whole == 0:
-                return
-            offset = self._scanned
-            for line in chunk[:whole].splitlines(keepends=True):
-                self._note(line, offset)
-                offset += len(line)
-            self._scanned = offset
-
-    def _note(self, data: bytes, offset: int) -> None:
-        try:
-            line = parse_line(data)
-        except JournalError:
-            return
-        self._seqs.setdefault(line.stream, array("Q")).append(line.seq)
-        self._offsets.setdefault(line.stream, array("Q")).append(offset)
-
-    def last_seq(self, stream: str) -> int | None:
-        """The highest number of a stream; None if there is none."""
-        seqs = self._seqs.get(stream)
-        return seqs[-1] if seqs else None
-
-    def streams(self) -> list[str]:
-        """Streams of which there is a message."""
-        return list(self._seqs)
-
-    def following(self, stream: str, seq: int) -> int | None:
-        """The first number from `seq` on that is there."""
-        seqs = self._seqs.get(stream, array("Q"))
-        place = bisect_left(seqs, seq)
-        return seqs[place] if place < len(seqs) else None
-
-    def record(self, stream: str, seq: int) -> bytes | None:
-        """A message's header as JSON; None if it is not there."""
-        seqs = self._seqs.get(stream, array("Q"))
-        place = bisect_left(seqs, seq)
-        if place == len(seqs) or seqs[place] != seq:
-            return None
-        offset = self._offsets[stream][place]
-        data = b""
-        while not data.endswith(b"\n"):
-            more = os.pread(self._fd, 4096, offset + len(data))
-            end = more.find(b"\n") + 1
-            data += more[:end] if end else more
-            if not more:
-                return None
-        try:
-            return parse_line(data).record
-        except JournalError:
-            return None
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
 
 
 class JournalIndex:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.audit import Audit
-from pipeline.history.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.messages import Reason, ResultHeader
 from support.lines import folder_camera, make_raw_config, paint_parts
 from support.listener import Listener

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from pipeline.access.keys import allow_key, load_station_keys, make_keys
+from pipeline.access.key_maker import allow_key, make_keys
+from pipeline.access.keys import load_station_keys
 from pipeline.access.limits import SUBSCRIPTIONS_IN_ALL
 from pipeline.config import SecurityConfig
 from pipeline.requests import HelloReply, decode_reply

@@ -13,8 +13,7 @@ import pytest
 import zmq
 
 from pipeline.audit import Audit
-from pipeline.history.journal import read_journal
-from pipeline.history.journal_files import journal_files
+from pipeline.history.journal_files import journal_files, read_journal
 from pipeline.messages import Reason, ResultHeader
 from support.lines import folder_camera, make_raw_config, paint_parts
 from support.listener import Listener

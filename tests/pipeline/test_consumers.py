@@ -17,7 +17,7 @@ from pipeline.client import Message, ResultSubscriber
 from pipeline.config import Config, ConfigError, parse_config
 from pipeline.consumer import DurableConsumer
 from pipeline.heatmaps import map_in_image, to_image
-from pipeline.history.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.messages import EventHeader, ResultHeader
 from pipeline.reader import Item
 from pipeline.requester import Requester, RequestError

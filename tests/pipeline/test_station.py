@@ -12,11 +12,12 @@ from calibration.roi import FILE_NAME as ROI_NAME
 from calibration.roi import Roi, inspected_area, save_roi
 from engines.manifest import load_manifest
 from pipeline import requests
-from pipeline.access.keys import load_client_keys, make_keys
+from pipeline.access.key_maker import make_keys
+from pipeline.access.keys import load_client_keys
 from pipeline.audit import Audit
 from pipeline.config import ConfigError, parse_config
 from pipeline.crew import StationError
-from pipeline.history.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.messages import HeatmapHeader, Reason, StatsHeader
 from pipeline.sockets import show_keys
 from pipeline.station import Station

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.config import parse_config
-from pipeline.history.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.messages import Reason
 from pipeline.recording import open_recording
 from support.lines import folder_camera, make_raw_config, paint_parts, running

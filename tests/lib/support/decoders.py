@@ -34,6 +34,7 @@ from pipeline.heatmaps import pack_heatmap, unpack_heatmap
 from pipeline.history.archive_entry import ArchiveError, Entry
 from pipeline.history.archive_files import Archive
 from pipeline.history.cursors import CursorError, Cursors
+from pipeline.history.file_index import FileIndex
 from pipeline.history.journal_audit import audit_starts
 from pipeline.history.journal_files import (
     END,
@@ -46,7 +47,6 @@ from pipeline.history.journal_files import (
     make_line,
     read_journal,
 )
-from pipeline.history.journal_index import FileIndex
 from pipeline.messages import HeatmapHeader
 from pipeline.record_config import ArchiveConfig, ConsumerConfig
 from pipeline.recording import Compression, RecordingError, create_recording

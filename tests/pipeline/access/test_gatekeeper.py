@@ -12,7 +12,8 @@ from zmq.utils import z85
 
 from pipeline.access.allow_list import LOOK_PERIOD_NS
 from pipeline.access.gatekeeper import DOMAIN, VERSION, answer
-from pipeline.access.keys import allow_key, load_client_keys, load_pair, load_station_keys, make_keys
+from pipeline.access.key_maker import allow_key, make_keys
+from pipeline.access.keys import load_client_keys, load_pair, load_station_keys
 from pipeline.client import Message, ResultSubscriber
 from pipeline.config import ConfigError, SecurityConfig
 from pipeline.requests import HelloReply, decode_reply

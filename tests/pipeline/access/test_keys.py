@@ -8,14 +8,13 @@ import zmq
 import zmq.auth
 
 from pipeline.access.allow_list import LOOK_PERIOD_NS, AllowList
+from pipeline.access.key_maker import allow_key, make_keys
 from pipeline.access.keys import (
     KeyPair,
-    allow_key,
     load_client_keys,
     load_pair,
     load_public_key,
     load_station_keys,
-    make_keys,
     parse_key_file,
 )
 from pipeline.config import ConfigError, SecurityConfig

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import zmq
 
-from pipeline.access.keys import ClientKeys, allow_key, load_client_keys, make_keys
+from pipeline.access.key_maker import allow_key, make_keys
+from pipeline.access.keys import ClientKeys, load_client_keys
 from pipeline.access.limits import REQUESTS_AT_ONCE
 from pipeline.async_client import AsyncDurableConsumer, AsyncResultSubscriber
 from pipeline.client import Message, ResultSubscriber, connect

@@ -14,9 +14,18 @@ from hypothesis import strategies as st
 
 from pipeline.audit import Audit, reason_name
 from pipeline.config import ConfigError
-from pipeline.history.journal import Journal, JournalError, read_journal
+from pipeline.history.journal import Journal
 from pipeline.history.journal_audit import Period, audit_starts
-from pipeline.history.journal_files import END, head_of, journal_files, lines_of, make_line, repair
+from pipeline.history.journal_files import (
+    END,
+    JournalError,
+    head_of,
+    journal_files,
+    lines_of,
+    make_line,
+    read_journal,
+)
+from pipeline.history.journal_repair import repair
 from pipeline.history.ordinals import Ordinals, count
 from pipeline.messages import Reason, ResultHeader
 from pipeline.record_config import JournalConfig

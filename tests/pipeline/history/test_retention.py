@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.history.cursors import CursorError, Cursors, Position
-from pipeline.history.journal import Journal, read_journal
-from pipeline.history.journal_files import journal_files
+from pipeline.history.journal import Journal
+from pipeline.history.journal_files import journal_files, read_journal
 from pipeline.history.journal_index import JournalIndex
 from pipeline.history.journal_retention import JournalRetention
 from pipeline.history.retention import FullFile, Limits, removals
