@@ -22,7 +22,7 @@ from pipeline.client import connect, subscribe
 from pipeline.config import ConfigError
 from pipeline.reader import ANY, Reader
 from pipeline.recovery import Recovery
-from pipeline.requester import PACE_S, RETRY_S, RequestError, no_answer, passing, refusal
+from pipeline.requester import RETRY_S, Pace, RequestError, no_answer, passing, refusal
 from pipeline.requests import AckReply, AckRequest, BacklogReply, BacklogRequest, decode_reply, encode
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class _AsyncRequester:
 
     def __init__(self, endpoint: str, keys: ClientKeys | None) -> None:
         self._numbers = itertools.count(1)
-        self._not_before_s = 0.0
+        self._pace = Pace()
         self._context = zmq.asyncio.Context()
         try:
             self._socket = connect(self._context.socket(zmq.DEALER), endpoint, keys)
@@ -188,10 +188,8 @@ class _AsyncRequester:
     async def ask(self, request: Request, timeout_s: float) -> Reply:
         request_id = f"request-{next(self._numbers)}"
         data = encode(msgspec.structs.replace(request, request_id=request_id))
-        now_s = time.monotonic()
-        await asyncio.sleep(max(0.0, self._not_before_s - now_s))
-        self._not_before_s = max(self._not_before_s, now_s) + PACE_S
-        end_s = now_s + timeout_s
+        await asyncio.sleep(self._pace.delay_s(time.monotonic()))
+        end_s = time.monotonic() + timeout_s
         while (left_s := end_s - time.monotonic()) > 0:
             await self._socket.send(data)
             while await self._socket.poll(int(min(1.0, left_s) * 1e3) + 1):

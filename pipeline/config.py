@@ -25,13 +25,11 @@ from pipeline.camera_config import (
     VideoCameraConfig,
 )
 from pipeline.explain import explain
-from pipeline.gateway_config import GatewaysConfig, find_errors, is_loopback
+from pipeline.gateway_config import GatewaysConfig, find_errors
 from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
+from pipeline.socket_config import SecurityConfig, SocketsConfig, is_local, keys_are_missing
 from pipeline.yaml_text import YamlError, read_yaml
 
-# libzmq binds port 99999 without a word, as 34463.
-_PORT = r"(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]|\*)"
-Endpoint = Annotated[str, Meta(pattern=rf"^(tcp://[^/\s]+:{_PORT}|ipc://\S+)$")]
 Cores = Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)]
 
 
@@ -56,27 +54,6 @@ class StationConfig(Section, frozen=True, kw_only=True):
     stats_period_s: Annotated[float, Meta(ge=0.1, le=3_600)] = 10.0
     child_silence_ms: Annotated[int, Meta(ge=200, le=60_000)] = 2_000
     start_timeout_s: Annotated[float, Meta(ge=1, le=600)] = 60.0
-
-
-class SocketsConfig(Section, frozen=True, kw_only=True):
-    """Addresses of the three ZeroMQ sockets; one that other machines can reach needs `security`."""
-
-    results: Endpoint
-    heatmaps: Endpoint
-    replay: Endpoint
-    send_queue_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
-
-
-class SecurityConfig(Section, frozen=True, kw_only=True):
-    """CURVE keys for addresses that other machines can reach; `hlgfa keys` makes them.
-
-    `server_key` is the name of the station's pair in `keys_dir`. `allowed_dir` holds the public keys of the
-    clients that may connect, null for `keys_dir`/allowed; it is read again when it changes.
-    """
-
-    keys_dir: str
-    server_key: Name = "station"
-    allowed_dir: str | None = None
 
 
 class EngineConfig(Section, frozen=True, kw_only=True):
@@ -320,18 +297,3 @@ def _check_engine_threads(engine: EngineConfig, origin: str) -> None:
             f"{origin}: engine.spinning: found true with runtime {engine.runtime!r}, expected it only with "
             "'onnxruntime'."
         )
-
-
-def keys_are_missing(endpoint: str) -> str:
-    """Why an address is refused that other machines can reach, and what to do."""
-    return (
-        f"found {endpoint}, which other machines can reach, without keys. Run: hlgfa keys make --out keys, "
-        "and set security.keys_dir: keys in config.yaml; or set an address of loopback or ipc."
-    )
-
-
-def is_local(endpoint: str) -> bool:
-    """Whether nothing off this machine can reach the address."""
-    if endpoint.startswith("ipc://"):
-        return True
-    return is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0])

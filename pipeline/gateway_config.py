@@ -6,13 +6,13 @@ have nothing, so `allow_unencrypted` must say that the network is trusted.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from pipeline.camera_config import Name, Section
+from pipeline.socket_config import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,14 +95,6 @@ class GatewaysConfig(Section, frozen=True, kw_only=True):
     result_timeout_ms: Annotated[float, Meta(ge=1, le=600_000)] | None = None
     plc_timeout_ms: Annotated[float, Meta(ge=50, le=600_000)] = 2_000.0
     key: Name = "gateway"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nothing off this machine can reach the host; a name other than localhost may be anything."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def find_errors(gateways: GatewaysConfig) -> Iterator[str]:

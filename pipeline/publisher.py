@@ -15,13 +15,10 @@ import msgspec
 import zmq
 
 from pipeline import requests
-from pipeline.access.connections import Connections, Guard
+from pipeline.access.doors import Doors
 from pipeline.access.front_desk import FrontDesk
-from pipeline.access.gatekeeper import Gatekeeper
-from pipeline.access.limits import UNREAD_REQUEST_BYTES, UNREAD_SUBSCRIPTION_BYTES, Bans
-from pipeline.access.refusals import Refusals
 from pipeline.messages import Common, ResultHeader, StatusHeader
-from pipeline.sockets import FanOut, bind_socket
+from pipeline.sockets import FanOut
 from pipeline.wire import SCHEMAS, MessageError, encode, stream_name, topic_of
 
 if TYPE_CHECKING:
@@ -31,8 +28,9 @@ if TYPE_CHECKING:
 
     from pipeline.access.front_desk import Asked
     from pipeline.access.keys import StationKeys
-    from pipeline.config import SocketsConfig
+    from pipeline.access.refusals import Refusals
     from pipeline.messages import AnyHeader, ClockKind, EventKind, HeatmapHeader, Kind, LiveHeader
+    from pipeline.socket_config import SocketsConfig
 
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]
     OnRecord = Callable[[requests.RecordRequest, Asked], requests.Reply | None]
@@ -70,43 +68,17 @@ class Publisher:
         self._seq: dict[str, int] = {}
         self._results: dict[str, ResultHeader] = {}
         self._status: StatusHeader | None = None
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._keys = keys
-        self.refusals = Refusals()
-        self._bans = Bans()
-        self._gatekeeper: Gatekeeper | None = None
-        self._guard: Guard | None = None
-        self._sockets: list[zmq.Socket[bytes]] = []
-        self._connections: list[Connections] = []
+        self._doors = Doors(sockets, keys)
         try:
-            if keys is not None:  # before the sockets: without it libzmq lets every key in
-                self._gatekeeper = Gatekeeper(
-                    self._context, keys.allowed, bans=self._bans, refusals=self.refusals
-                )
-            self._live = FanOut(*self._bind(zmq.XPUB, sockets, "results"))
-            self._maps = FanOut(*self._bind(zmq.XPUB, sockets, "heatmaps"))
+            self._live = FanOut(*self._doors.open(zmq.XPUB, "results"))
+            self._maps = FanOut(*self._doors.open(zmq.XPUB, "heatmaps"))
             self._desk = FrontDesk(
-                *self._bind(zmq.ROUTER, sockets, "replay"), refusals=self.refusals, now_ns=now_ns()
+                *self._doors.open(zmq.ROUTER, "replay"), refusals=self._doors.refusals, now_ns=now_ns()
             )
-            self._guard = Guard(self._connections)
+            self._doors.guard()
         except BaseException:
             self.close()
             raise
-
-    def _bind(self, kind: int, sockets: SocketsConfig, what: str) -> tuple[zmq.Socket[bytes], Connections]:
-        bound = bind_socket(
-            self._context,
-            kind,
-            getattr(sockets, what),
-            what=what,
-            queue_messages=sockets.send_queue_messages,
-            keys=None if self._keys is None else self._keys.pair,
-        )
-        self._sockets.append(bound)
-        unread = UNREAD_SUBSCRIPTION_BYTES if kind == zmq.XPUB else UNREAD_REQUEST_BYTES
-        connections = Connections(bound, what, unread_bytes=unread, bans=self._bans)
-        self._connections.append(connections)
-        return bound, connections
 
     @property
     def results_endpoint(self) -> str:
@@ -122,6 +94,11 @@ class Publisher:
     def replay_endpoint(self) -> str:
         """Where requests are answered, with the real port."""
         return _endpoint(self._desk.socket)
+
+    @property
+    def refusals(self) -> Refusals:
+        """What clients were refused."""
+        return self._doors.refusals
 
     @property
     def last_seq(self) -> dict[str, int]:
@@ -189,8 +166,7 @@ class Publisher:
 
     def poll_sockets(self) -> tuple[zmq.Socket[bytes], ...]:
         """Sockets to poll for POLLIN; when one is ready, call `serve`. The last one is the ROUTER."""
-        doors = () if self._gatekeeper is None else (self._gatekeeper.socket,)
-        return (*doors, self._live.socket, self._maps.socket, self._desk.socket)
+        return (*self._doors.bell, self._live.socket, self._maps.socket, self._desk.socket)
 
     def watch_connections(self, poller: zmq.Poller) -> int | None:
         """Take in which clients were put out; call it once a turn.
@@ -199,12 +175,7 @@ class Publisher:
         ns), None while it is served.
         """
         now_ns = self._now_ns()
-        for text in [text for connections in self._connections for text in connections.told()]:
-            self.refusals.note("connections", text)
-        if self._guard is not None and not self._guard.alive:
-            self.refusals.note(
-                "nothing any more", "the guard of the connections has died. Restart the station."
-            )
+        self._doors.watch()
         poller.register(self._desk.socket, zmq.POLLIN if self._desk.listens(now_ns) else 0)
         return self._desk.resume_ns
 
@@ -217,8 +188,7 @@ class Publisher:
                 it nothing is served from the record.
         """
         now_ns = self._now_ns()
-        if self._gatekeeper is not None:
-            self._gatekeeper.serve(now_ns)
+        self._doors.serve(now_ns)
         self._live.drain(now_ns)
         self._maps.drain(now_ns)
         for answered in range(MAX_REQUESTS_PER_CALL):
@@ -268,15 +238,7 @@ class Publisher:
 
     def close(self) -> None:
         """Close the sockets; what is under way has 100 ms to leave. Idempotent."""
-        if self._guard is not None:
-            self._guard.close()
-        for connections in self._connections:
-            connections.close()
-        for bound in self._sockets:
-            bound.close()
-        if self._gatekeeper is not None:
-            self._gatekeeper.close()
-        self._context.destroy()
+        self._doors.close()
 
     def __enter__(self) -> Self:
         return self

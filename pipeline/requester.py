@@ -38,6 +38,19 @@ which a station refuses a client."""
 ReplyT = TypeVar("ReplyT")
 
 
+class Pace:
+    """Keeps requests of the record `PACE_S` apart; the clock is an argument."""
+
+    def __init__(self) -> None:
+        self._not_before_s = 0.0
+
+    def delay_s(self, now_s: float) -> float:
+        """How long the next request, which is about to be sent, has to wait."""
+        delay_s = max(0.0, self._not_before_s - now_s)
+        self._not_before_s = now_s + delay_s + PACE_S
+        return delay_s
+
+
 class RequestError(Exception):
     """A request was refused, or not answered in time; the message says which and why."""
 
@@ -52,7 +65,7 @@ class Requester:
             ConfigError: the address is not one that ZeroMQ can connect to.
         """
         self._numbers = itertools.count(1)
-        self._not_before_s = 0.0
+        self._pace = Pace()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         try:
             self._socket = connect(self._context.socket(zmq.DEALER), endpoint, keys)
@@ -103,7 +116,7 @@ class Requester:
         end_s = time.monotonic() + timeout_s
         once = isinstance(request, TriggerRequest)
         if isinstance(request, RecordRequest):
-            self._keep_pace()
+            time.sleep(self._pace.delay_s(time.monotonic()))
         while (left_s := end_s - time.monotonic()) > 0:
             self._socket.send(data)
             wait_s = left_s if once else min(AGAIN_S, left_s)
@@ -113,11 +126,6 @@ class Requester:
                     return frames
                 time.sleep(RETRY_S)
         raise RequestError(no_answer(request, timeout_s))
-
-    def _keep_pace(self) -> None:
-        now_s = time.monotonic()
-        time.sleep(max(0.0, self._not_before_s - now_s))
-        self._not_before_s = max(self._not_before_s, now_s) + PACE_S
 
     def _await(self, request_id: str, end_s: float) -> list[bytes] | None:
         """The answer, answers to earlier requests left out; None if there is none in time."""

@@ -10,7 +10,8 @@ import zmq
 
 from pipeline.access.gatekeeper import DOMAIN
 from pipeline.access.limits import SubscriptionLimits
-from pipeline.config import ConfigError, is_local, keys_are_missing
+from pipeline.config import ConfigError
+from pipeline.socket_config import is_local, keys_are_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -74,6 +74,7 @@ class Station:
 
         Raises:
             ConfigError: an address, a key, the shared memory or the journal cannot be used.
+            JournalError: the torn end of an earlier file cannot be cut off.
         """
         self._config = config
         self._stopping = False
@@ -88,30 +89,14 @@ class Station:
         self, stack: contextlib.ExitStack, stop_after: int | None, stub_engine_ms: float | None
     ) -> None:
         config, epoch = self._config, str(uuid.uuid4())
-        settings = config.station
-        self._publisher = stack.enter_context(
-            Publisher(
-                config.sockets,
-                line=settings.line,
-                station=settings.name,
-                epoch=epoch,
-                clock_kind="free",
-                now_utc_ns=time.time_ns,
-                keys=None if config.security is None else load_station_keys(config.security),
-            )
-        )
+        self._publisher = stack.enter_context(self._make_publisher(epoch))
         self._lines = {line.name: line for line in self._make_lines(stack)}
         inspection = self._make_child("inspection", "pipeline.inspection", stack)
-        directory = Path(settings.journal_dir)
-        self._repairs = repair(directory)
-        self._journal = stack.enter_context(
-            Journal(
-                directory, epoch=epoch, line=settings.line, station=settings.name, settings=config.journal
-            )
-        )
+        self._repairs = repair(Path(config.station.journal_dir))
+        self._journal = stack.enter_context(self._make_journal(epoch))
         historian = self._make_child("historian", "pipeline.history.historian", stack, HISTORIAN_NICENESS)
         history = HistoryLine(historian, config.archive)
-        ledger = TriggerLedger(guard_ns=round(settings.deadline_guard_ms * 1e6))
+        ledger = TriggerLedger(guard_ns=round(config.station.deadline_guard_ms * 1e6))
         self._outbox = Outbox(
             config,
             ledger=ledger,
@@ -129,7 +114,7 @@ class Station:
             publisher=self._publisher,
         )
         self._flow = Flow(
-            settings,
+            config.station,
             lines=self._lines,
             inspection=inspection,
             outbox=self._outbox,
@@ -149,6 +134,28 @@ class Station:
         )
         for socket in self._publisher.poll_sockets():
             self._crew.watch(socket, self._serve_publisher)
+
+    def _make_publisher(self, epoch: str) -> Publisher:
+        config = self._config
+        return Publisher(
+            config.sockets,
+            line=config.station.line,
+            station=config.station.name,
+            epoch=epoch,
+            clock_kind="free",
+            now_utc_ns=time.time_ns,
+            keys=None if config.security is None else load_station_keys(config.security),
+        )
+
+    def _make_journal(self, epoch: str) -> Journal:
+        settings = self._config.station
+        return Journal(
+            Path(settings.journal_dir),
+            epoch=epoch,
+            line=settings.line,
+            station=settings.name,
+            settings=self._config.journal,
+        )
 
     def _make_lines(self, stack: contextlib.ExitStack) -> list[CameraLine]:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()

@@ -27,7 +27,7 @@ from zmq.utils import z85
 from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline.config import SecurityConfig
+    from pipeline.socket_config import SecurityConfig
 
 PUBLIC_SUFFIX, SECRET_SUFFIX = ".key", ".key_secret"
 ALLOWED = "allowed"

@@ -22,9 +22,10 @@ import zmq.asyncio
 
 from pipeline.access.keys import load_local_keys
 from pipeline.client import ResultSubscriber, connect
-from pipeline.config import ConfigError, is_local
+from pipeline.config import ConfigError
 from pipeline.messages import Reason
 from pipeline.requests import ErrorReply, TriggerReply, decode_reply, encode
+from pipeline.socket_config import is_local
 from pipeline.wire import MessageError
 
 if TYPE_CHECKING:

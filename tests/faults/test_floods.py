@@ -13,8 +13,8 @@ import zmq
 from pipeline.access.key_maker import allow_key, make_keys
 from pipeline.access.keys import load_station_keys
 from pipeline.access.limits import SUBSCRIPTIONS_IN_ALL
-from pipeline.config import SecurityConfig
 from pipeline.requests import HelloReply, decode_reply
+from pipeline.socket_config import SecurityConfig
 from support.messages import anywhere, open_publisher, publish_status, refuse_triggers
 
 FLOOD_S = 1.0

@@ -370,7 +370,7 @@ def test_a_guard_of_the_connections_that_is_gone_is_told():
         poller = zmq.Poller()
         publisher.watch_connections(poller)
         assert publisher.refusals.due(0) == []
-        publisher._guard.close()
+        publisher._doors._guard.close()
         publisher.watch_connections(poller)
         [text] = publisher.refusals.due(0)
         assert "the guard of the connections has died. Restart the station." in text

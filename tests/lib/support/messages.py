@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from pipeline.config import SocketsConfig
 from pipeline.publisher import Publisher
+from pipeline.socket_config import SocketsConfig
 from pipeline.wire import HEADERS
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "schema" / "examples"

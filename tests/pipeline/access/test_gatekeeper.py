@@ -15,8 +15,9 @@ from pipeline.access.gatekeeper import DOMAIN, VERSION, answer
 from pipeline.access.key_maker import allow_key, make_keys
 from pipeline.access.keys import load_client_keys, load_pair, load_station_keys
 from pipeline.client import Message, ResultSubscriber
-from pipeline.config import ConfigError, SecurityConfig
+from pipeline.config import ConfigError
 from pipeline.requests import HelloReply, decode_reply
+from pipeline.socket_config import SecurityConfig
 from pipeline.sockets import show_keys
 from support.messages import anywhere, open_publisher, publish_status, refuse_triggers
 

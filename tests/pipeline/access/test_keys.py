@@ -17,7 +17,8 @@ from pipeline.access.keys import (
     load_station_keys,
     parse_key_file,
 )
-from pipeline.config import ConfigError, SecurityConfig
+from pipeline.config import ConfigError
+from pipeline.socket_config import SecurityConfig
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from pipeline.messages import Reason, ResultHeader
 from pipeline.record_config import JournalConfig
 from support.results import make_result
 
-LIBRARY = Path(__file__).parents[1] / "lib"
+LIBRARY = Path(__file__).parents[2] / "lib"
 
 
 def write(directory: Path, ordinals: list[int]) -> Path:
@@ -176,7 +176,8 @@ def test_a_full_disk_leaves_whole_records_only(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from pipeline.history.journal import Journal, JournalError\n"
+        "from pipeline.history.journal import Journal\n"
+        "from pipeline.history.journal_files import JournalError\n"
         "from support.results import make_result\n"
         "journal = Journal(Path(sys.argv[1]), epoch='e')\n"
         "failed = 0\n"
