@@ -52,16 +52,7 @@ def check_station(config: Config) -> Iterator[Finding]:
             error = None if Path(camera.url).is_file() else f"found no file {camera.url}, expected a video."
             yield Finding(f"camera {camera.name}", error)
     yield _check_memory(config)
-    keys = None
-    if config.security is not None:
-        try:
-            keys = load_station_keys(config.security)
-        except ConfigError as error:
-            yield Finding("security", str(error))
-            return
-        yield from _check_clients(keys)
-    for name in ("results", "heatmaps", "replay"):
-        yield _check_address(name, getattr(config.sockets, name), keys)
+    yield from _check_sockets(config)
     yield _check_writable("journal", Path(config.station.journal_dir), "station.journal_dir")
     if config.archive is not None:
         yield _check_writable("archive", Path(config.archive.directory), "archive.directory")
@@ -152,6 +143,20 @@ def _check_memory(config: Config) -> Finding:
     if free < needed:
         error = f"found {free / 2**20:.1f} MiB free in {SHARED_MEMORY}, expected {needed / 2**20:.1f} MiB."
     return Finding("shared memory", error)
+
+
+def _check_sockets(config: Config) -> Iterator[Finding]:
+    """Addresses and who may connect; nothing of them if the station's own keys cannot be used."""
+    keys = None
+    if config.security is not None:
+        try:
+            keys = load_station_keys(config.security)
+        except ConfigError as error:
+            yield Finding("security", str(error))
+            return
+        yield from _check_clients(keys)
+    for name in ("results", "heatmaps", "replay"):
+        yield _check_address(name, getattr(config.sockets, name), keys)
 
 
 def _check_clients(keys: StationKeys) -> Iterator[Finding]:

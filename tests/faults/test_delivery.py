@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.delivery_test import Plan, check, run_test
+from tools.delivery_readers import check
+from tools.delivery_test import Plan, run_test
 
 
 class _Got:
