@@ -4,11 +4,12 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from pipeline.history.journal_files import read_journal
 from pipeline.messages import EventHeader, ResultHeader
 from pipeline.reader import Item
 from pipeline.requester import Requester, RequestError
-from pipeline.requests import HelloReply, HelloRequest
+from pipeline.requests import ErrorReply, HelloReply, HelloRequest, TriggerRequest, decode_request, encode
 from pipeline.stream_check import Lost
 from pipeline.wire import MessageError
 from support.lines import PATIENCE_S, folder_camera, make_raw_config, paint_parts
@@ -143,6 +144,35 @@ def test_a_requester_asks_and_says_when_nobody_answers(config: Config, start: Ca
         assert requester.heatmap("unknown") is None
     with pytest.raises(ConfigError, match="address: found 'nonsense'"):
         Requester("nonsense")
+
+
+@pytest.mark.parametrize(("request_", "sent"), [(TriggerRequest(trigger_id=1), 1), (HelloRequest(), 2)])
+def test_a_refusal_that_may_pass_is_final_for_a_trigger_only(
+    tmp_path: Path, request_: TriggerRequest | HelloRequest, sent: int
+) -> None:
+    """A trigger that is sent again would come too late for its part."""
+    endpoint, asked = f"ipc://{tmp_path}/replay", []
+
+    def refuse(router: zmq.Socket[bytes]) -> None:
+        while router.poll(int(PATIENCE_S * 1e3)):
+            name, data = router.recv_multipart()
+            asked.append(decode_request(data))
+            error: Literal["too_many", "unknown"] = "too_many" if len(asked) == 1 else "unknown"
+            router.send_multipart(
+                [name, encode(ErrorReply(error=error, text="", request_id=asked[-1].request_id))]
+            )
+            if len(asked) == sent:
+                return
+
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router, Requester(endpoint) as requester:
+        router.linger = 0
+        router.bind(endpoint)
+        thread = threading.Thread(target=refuse, args=(router,))
+        thread.start()
+        with pytest.raises(RequestError, match="too_many" if sent == 1 else "unknown"):
+            requester.ask(request_, HelloReply, timeout_s=PATIENCE_S)
+        thread.join()
+    assert len(asked) == sent
 
 
 def test_asyncio_readers_get_the_same(config: Config, start: Callable[..., Running]) -> None:
