@@ -2,6 +2,7 @@
 #   make run              monitor the simulated line until Ctrl-C
 #   make run FRAMES=300   stop by itself and print the audit
 #   make test             everything that CI checks, installs included
+#   make delivery         readers against a station that is killed; long
 #   make bench-peers      our model timed beside those of anomalib; MODEL=models/NAME
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,6 +11,8 @@ CONFIG ?= config.yaml
 FRAMES ?=
 MODEL ?= models/demo
 PEERS_VENV ?= .venv-peers
+FUZZ_VENV ?= .venv-fuzz
+FUZZ_RUNS ?= 1000000
 # Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), and what PyGObject is built with;
 # GStreamer's RTSP server, what the tests' V4L2 device is compiled with, an MQTT broker, and the command
 # ip, for the cable of the tests.
@@ -18,7 +21,7 @@ DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-co
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test debian hooks unit test-gpu demo-model soak bench-peers clean
+.PHONY: run test debian hooks unit test-gpu demo-model soak delivery bench-peers fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -79,6 +82,10 @@ demo-model: $(VENV)/.test-installed
 soak: $(VENV)/.run-installed
 	$(BIN)/hlgfa soak $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
 
+# Does every reader get every result exactly once while the station is killed again and again? About 20 minutes.
+delivery: $(VENV)/.run-installed
+	$(BIN)/python -m tools.delivery_test run --triggers 100000 --rate-hz 100 --kills 20
+
 # anomalib and all it brings, in an environment of its own: about 2 GB, more where torch's CUDA build is installed.
 $(PEERS_VENV)/.installed: setup.cfg constraints.txt tools/peers/requirements.txt
 	@$(MAKE) --no-print-directory VENV=$(PEERS_VENV) $(PEERS_VENV)/bin/python
@@ -92,5 +99,17 @@ bench-peers: $(PEERS_VENV)/.installed
 	@mkdir -p out
 	$(PEERS_VENV)/bin/python -m tools.peers --model $(MODEL) --json out/bench-peers.json --markdown docs/bench-peers.md
 
+# Atheris in an environment of its own: libFuzzer's coverage slows nothing else down.
+$(FUZZ_VENV)/.installed: setup.cfg constraints.txt tests/fuzz/requirements.txt
+	@$(MAKE) --no-print-directory VENV=$(FUZZ_VENV) $(FUZZ_VENV)/bin/python
+	@echo "Installing atheris into $(FUZZ_VENV) ..."
+	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable .[recording] --requirement tests/fuzz/requirements.txt
+	@touch $@
+
+# Long: FUZZ_RUNS inputs for every decoder, or for those of DECODERS="request key"; findings go to out/fuzz.
+fuzz: $(FUZZ_VENV)/.installed
+	$(FUZZ_VENV)/bin/python tests/fuzz/campaign.py --runs $(FUZZ_RUNS) $(DECODERS)
+
 clean:
-	rm -rf $(VENV) $(PEERS_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS_VENV) $(FUZZ_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

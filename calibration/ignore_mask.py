@@ -28,7 +28,7 @@ def mask_bytes(path: Path, name: str | None) -> bytes | None:
     """
     if name is None:
         return None
-    if PurePath(name).name != name or not name.lower().endswith(".png"):
+    if PurePath(name).name != name or "\0" in name or not name.lower().endswith(".png"):
         raise CalibrationError(
             f"{path}: ignore_mask: found {name!r}, expected the name of a PNG file beside it, no folder."
         )
@@ -54,6 +54,11 @@ def decode_mask(data: bytes, size_px: tuple[int, int], *, where: str) -> NDArray
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             mode = stored_mode(image)  # only before the load
+            if (
+                image.height,
+                image.width,
+            ) != size_px:  # before it is unpacked, which may be huge
+                raise _size_fault(where, (image.height, image.width), size_px)
             image.load()
             values = np.asarray(image)
     except DAMAGED as error:
@@ -64,9 +69,11 @@ def decode_mask(data: bytes, size_px: tuple[int, int], *, where: str) -> NDArray
         raise CalibrationError(
             f"{where}: found pixels of kind {mode!r}, expected 1-bit, 8-bit grey or RGB. Convert it."
         )
-    if values.shape[:2] != size_px:
-        raise CalibrationError(
-            f"{where}: found {values.shape[0]}x{values.shape[1]} pixels, expected {size_px[0]}x{size_px[1]} "
-            "(height x width), as the image. Draw it on the raw image."
-        )
     return np.asarray(values != 0 if values.ndim == 2 else (values != 0).any(axis=2))
+
+
+def _size_fault(where: str, found: tuple[int, int], expected: tuple[int, int]) -> CalibrationError:
+    return CalibrationError(
+        f"{where}: found {found[0]}x{found[1]} pixels, expected {expected[0]}x{expected[1]} "
+        "(height x width), as the image. Draw it on the raw image."
+    )

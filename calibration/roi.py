@@ -84,7 +84,7 @@ def read_roi(path: Path, size_px: tuple[int, int]) -> InspectedArea:
     """
     try:
         roi = msgspec.json.decode(path.read_bytes(), type=Roi)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CalibrationError(
             f"{path}: cannot be read as a region of interest ({error}). Draw it again with: hlgfa roi"
         ) from error

@@ -12,7 +12,7 @@ import openvino as ov
 
 from engines.engine import EngineError, EngineInfo, EngineOutput
 from engines.manifest import ONNX_NAME, engine_info, load_model
-from engines.sidecar import check_runtime, load_sidecar
+from engines.sidecar import check_listed, check_runtime, load_sidecar
 from engines.targets import build_command, engine_folder, needs_build
 from engines.tensors import MAP, SCORE, Signature, check_image, check_signature
 
@@ -103,6 +103,7 @@ def _checked(model_dir: Path, precision: Precision, model_sha256: str, folder: P
         model_dir, target="openvino", precision=precision, model_sha256=model_sha256, folder=folder
     )
     do = build_command(model_dir, "openvino", precision)
+    check_listed(sidecar, (XML_NAME, BIN_NAME), where=path, do=do)
     check_runtime(sidecar, ov.__version__, where=path, do=do)
     return path
 

@@ -54,7 +54,7 @@ def read_record(
     data = read_file(path, error, missing=missing, do=do)
     try:
         record = msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise error(f"{path}: cannot be read ({fault}). {do}") from fault
     if schema is not None and record.schema != schema:
         raise error(f"{path}: found schema {record.schema!r}, expected {schema!r}. {do}")

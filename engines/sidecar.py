@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -107,8 +108,21 @@ def load_sidecar(
             f"{model_sha256[:12]}. {do}"
         )
     for file in sidecar.files:
+        if PurePath(file.name).name != file.name or "\0" in file.name:
+            raise EngineError(f"{path}: found a file {file.name!r}, expected names in its own folder. {do}")
         _check_file(folder / file.name, file, do)
     return sidecar
+
+
+def check_listed(sidecar: Sidecar, names: tuple[str, ...], *, where: Path, do: str) -> None:
+    """Refuse an engine whose sidecar has no hash of a file that is about to be loaded.
+
+    Raises:
+        EngineError: one of `names` is not among its files.
+    """
+    for name in names:
+        if all(file.name != name for file in sidecar.files):
+            raise EngineError(f"{where}: found no record of {name} in {FILE_NAME}, expected its hash. {do}")
 
 
 def check_runtime(sidecar: Sidecar, version: str, *, where: Path, do: str) -> None:

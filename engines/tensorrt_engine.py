@@ -16,7 +16,7 @@ from engines.device_memory import open_memory
 from engines.engine import EngineError, EngineInfo, EngineOutput
 from engines.gpu import first_gpu
 from engines.manifest import engine_info, load_manifest
-from engines.sidecar import check_gpu, check_runtime, load_sidecar
+from engines.sidecar import check_gpu, check_listed, check_runtime, load_sidecar
 from engines.targets import BINDINGS, build_command, engine_folder
 from engines.tensorrt_bindings import bindings, dtype_name, first_error, make_logger
 from engines.tensors import INPUT, MAP, SCORE, Signature, check_image, check_signature
@@ -83,6 +83,7 @@ class TensorRtEngine:
         sidecar = load_sidecar(
             model_dir, target=target, precision=precision, model_sha256=manifest.model_sha256, folder=folder
         )
+        check_listed(sidecar, (PLAN_NAME,), where=path, do=do)
         trt, gpu = _checked(machine, sidecar, path, do)
         self._memory: DeviceMemory = machine.memory(memory)
         self._graph: CudaGraph | None = None

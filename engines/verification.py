@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -27,6 +28,20 @@ IMAGES = 8
 MAX_BYTES = 64 * 2**20
 """Of raw pixels; large cameras take fewer images along, two at least."""
 
+MAX_UNPACKED_BYTES = 2**30
+"""Two images of the largest cameras, with maps of the same size in four bytes a value, are less."""
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
+
 
 class VerificationSet(NamedTuple):
     """Raw images (n, H, W) or (n, H, W, 3) uint8, and maps (n, h, w) and scores (n,) of the FP32 reference.
@@ -50,13 +65,22 @@ class VerificationSet(NamedTuple):
             EngineError: it is missing or damaged.
         """
         try:
+            _check_unpacked(path)
             with np.load(path, allow_pickle=False) as found:
                 return cls(found["images"], found["maps"], found["scores"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise EngineError(
                 f"{path}: cannot be read ({error}); expected the images that verify the engine. "
                 "Build the engine again: build_engine"
             ) from error
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a set that unpacks to far more than one is made of: a few kilobytes can hold gigabytes."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise ValueError(f"found {unpacked} bytes unpacked, expected at most {MAX_UNPACKED_BYTES}")
 
 
 def chosen(count: int, image_bytes: int) -> list[int]:

@@ -1,10 +1,12 @@
-"""The account of a run, from its journal: every trigger one result, and agreement with the truth if known."""
+"""The account of a start: every trigger one result, and agreement with the truth where it is known."""
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from pipeline.history.ordinals import Ordinals, count, ordinal_of
 from pipeline.messages import Reason
 
 if TYPE_CHECKING:
@@ -14,18 +16,28 @@ if TYPE_CHECKING:
 
 
 class Audit:
-    """Counts over the results of one epoch.
+    """Counts over the results of one start, or over those of a period.
 
-    `missing` are triggers without a result, `repeated` results beyond the first of a trigger: both must
-    be empty. `truth` counts (what the part was, whether it was called anomalous) for judged simulated parts.
+    `gaps` are ranges of triggers without a result, `repeated` results beyond the first of a trigger: both
+    must be empty. `truth` counts (what the part was, whether it was called anomalous) for judged simulated
+    parts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ordinals: Ordinals | None = None, *, first: int | None = 1) -> None:
+        """Begin an account.
+
+        Args:
+            ordinals: what had its result before; None for a start from its beginning.
+            first: the first trigger that must have its result; None for that of the first result added.
+        """
         self.accepts = 0
         self.rejects: Counter[str] = Counter()
         self.repeated: list[int] = []
         self.truth: Counter[tuple[str, bool]] = Counter()
-        self._seen: set[int] = set()
+        self.latencies_us: array[int] = array("Q")
+        self._ordinals = ordinals or Ordinals()
+        self._first = first
+        self._last = 0
 
     @classmethod
     def from_results(cls, results: Iterable[ResultHeader]) -> Audit:
@@ -37,10 +49,12 @@ class Audit:
 
     def add(self, result: ResultHeader) -> None:
         """Note one result."""
-        ordinal = int(result.result_id.rpartition("-")[2])
-        if ordinal in self._seen:
+        ordinal = ordinal_of(result.result_id)
+        if not self._ordinals.note(ordinal):
             self.repeated.append(ordinal)
-        self._seen.add(ordinal)
+        self._first = ordinal if self._first is None else min(self._first, ordinal)
+        self._last = max(self._last, ordinal)
+        self.latencies_us.append(max(0, result.latency_us))
         if result.disposition == "accept":
             self.accepts += 1
         else:
@@ -49,15 +63,31 @@ class Audit:
         if truth is not None and result.verdict != "invalid":
             self.truth[truth, result.verdict == "fail"] += 1
 
-    @property
-    def triggers(self) -> int:
-        """Triggers that the journal proves: their running numbers start at 1."""
-        return max(self._seen, default=0)
+    def add_outside(self, result: ResultHeader) -> None:
+        """Note that a trigger has its result, in another period."""
+        self._ordinals.note(ordinal_of(result.result_id))
+
+    def expect(self, triggers: int) -> None:
+        """Note how many triggers the start has counted up to its end."""
+        if triggers > self._ordinals.highest:
+            self._ordinals.missing.append((self._ordinals.highest + 1, triggers))
+            self._ordinals.highest = triggers
+        self._last = max(self._last, triggers)
 
     @property
-    def missing(self) -> list[int]:
-        """Running numbers of triggers without a result."""
-        return [ordinal for ordinal in range(1, self.triggers + 1) if ordinal not in self._seen]
+    def results(self) -> int:
+        """Results, repeated ones included."""
+        return self.accepts + self.rejects.total()
+
+    @property
+    def gaps(self) -> list[tuple[int, int]]:
+        """Ranges of running numbers of triggers without a result."""
+        return [] if self._first is None else self._ordinals.missing_within(self._first, self._last)
+
+    @property
+    def triggers(self) -> int:
+        """Triggers that the journal proves: those with a result, and the gaps between them."""
+        return self.results - len(self.repeated) + count(self.gaps)
 
     def failures(self, *, opened: int | None = None) -> list[str]:
         """What does not add up, in words; empty if everything does.
@@ -66,25 +96,28 @@ class Audit:
             opened: triggers that the station counted, where it is known.
         """
         found = []
-        results = self.accepts + self.rejects.total()
-        if opened is not None and opened != results:
-            found.append(f"the station counted {opened} triggers, the journal has {results} results")
-        if self.triggers != results:
+        if opened is not None and opened != self.results:
+            found.append(f"the station counted {opened} triggers, the journal has {self.results} results")
+        if self.triggers != self.results:
             found.append(f"{self.triggers} triggers, {self.accepts} accepts + {self.rejects.total()} rejects")
-        if self.missing:
-            found.append(f"no result for trigger {_some(self.missing)}")
+        if self.gaps:
+            found.append(f"no result for trigger {_some([_range(gap) for gap in self.gaps])}")
         if self.repeated:
-            found.append(f"more than one result for trigger {_some(self.repeated)}")
+            found.append(f"more than one result for trigger {_some([str(n) for n in self.repeated])}")
         return found
 
     def agreement(self) -> tuple[int, int, int, int] | None:
         """Defects caught, defects, good parts failed, good parts; None if no truth is known."""
-        if not self.truth:
-            return None
-        defects = sum(n for (kind, _), n in self.truth.items() if kind != "good")
-        caught = sum(n for (kind, failed), n in self.truth.items() if kind != "good" and failed)
-        good = self.truth["good", True] + self.truth["good", False]
-        return caught, defects, self.truth["good", True], good
+        return agreement_with(self.truth)
+
+
+def agreement_with(truth: Counter[tuple[str, bool]]) -> tuple[int, int, int, int] | None:
+    """Defects caught, defects, good parts failed, good parts; None if no truth is known."""
+    if not truth:
+        return None
+    defects = sum(n for (kind, _), n in truth.items() if kind != "good")
+    caught = sum(n for (kind, failed), n in truth.items() if kind != "good" and failed)
+    return caught, defects, truth["good", True], truth["good", True] + truth["good", False]
 
 
 def reason_name(code: int) -> str:
@@ -95,6 +128,10 @@ def reason_name(code: int) -> str:
         return f"site {code}"
 
 
-def _some(ordinals: list[int]) -> str:
-    shown = ", ".join(str(ordinal) for ordinal in ordinals[:10])
-    return shown + (f" and {len(ordinals) - 10} more" if len(ordinals) > 10 else "")
+def _range(gap: tuple[int, int]) -> str:
+    first, last = gap
+    return str(first) if first == last else f"{first} .. {last}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -31,7 +31,16 @@ class Child:
     `state` is "stopped", "starting", "ready" or "waiting" (for its restart). Times are monotonic ns.
     """
 
-    def __init__(self, name: str, module: str, *, context: zmq.Context[zmq.Socket[bytes]], directory: Path):
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        *,
+        context: zmq.Context[zmq.Socket[bytes]],
+        directory: Path,
+        niceness: int = 0,
+    ) -> None:
+        """Prepare a process of `module`; with a `niceness` it leaves the processor to the others."""
         self.name = name
         self.lives = 0
         self.state = "stopped"
@@ -41,6 +50,7 @@ class Child:
         self.pidfd = -1
         self.last_words = ""
         self._module = module
+        self._niceness = niceness
         self._context = context
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,9 +73,10 @@ class Child:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(self.endpoint)
         self.lives += 1
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", self._module], stdin=subprocess.PIPE, pass_fds=fds
-        )
+        command = [sys.executable, "-m", self._module]
+        if self._niceness:
+            command = ["nice", "-n", str(self._niceness), *command]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=fds)
         self.pidfd = os.pidfd_open(self._process.pid)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died already; its pidfd tells
@@ -81,9 +92,9 @@ class Child:
             with contextlib.suppress(zmq.Again):
                 self.socket.send(encode(message), zmq.DONTWAIT)
 
-    def receive(self, now_ns: int) -> Iterator[list[bytes]]:
-        """Messages that have come, at most `MESSAGES_PER_TURN`, without waiting."""
-        for _ in range(MESSAGES_PER_TURN):
+    def receive(self, now_ns: int, limit: int = MESSAGES_PER_TURN) -> Iterator[list[bytes]]:
+        """Messages that have come, at most `limit`, without waiting."""
+        for _ in range(limit):
             if self.socket is None:
                 return
             try:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from engines.engine import EngineError
@@ -26,9 +25,11 @@ from pipeline.camera_config import (
     VideoCameraConfig,
 )
 from pipeline.explain import explain
-from pipeline.gateway_config import GatewaysConfig, find_errors, is_loopback
+from pipeline.gateway_config import GatewaysConfig, find_errors
+from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
+from pipeline.socket_config import SecurityConfig, SocketsConfig, is_local, keys_are_missing
+from pipeline.yaml_text import YamlError, read_yaml
 
-Endpoint = Annotated[str, Meta(pattern=r"^(tcp://[^/\s]+:(\d+|\*)|ipc://\S+)$")]
 Cores = Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)]
 
 
@@ -53,15 +54,6 @@ class StationConfig(Section, frozen=True, kw_only=True):
     stats_period_s: Annotated[float, Meta(ge=0.1, le=3_600)] = 10.0
     child_silence_ms: Annotated[int, Meta(ge=200, le=60_000)] = 2_000
     start_timeout_s: Annotated[float, Meta(ge=1, le=600)] = 60.0
-
-
-class SocketsConfig(Section, frozen=True, kw_only=True):
-    """Addresses of the three ZeroMQ sockets; TCP addresses are loopback only until CURVE keys exist."""
-
-    results: Endpoint
-    heatmaps: Endpoint
-    replay: Endpoint
-    send_queue_messages: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
 
 
 class EngineConfig(Section, frozen=True, kw_only=True):
@@ -139,11 +131,15 @@ class Config(Section, frozen=True, kw_only=True):
     cameras: Annotated[list[CameraConfig], Meta(min_length=1, max_length=16)]
     engine: EngineConfig
     heatmap: HeatmapConfig = HeatmapConfig()
+    journal: JournalConfig = JournalConfig()
+    consumers: Annotated[tuple[ConsumerConfig, ...], Meta(max_length=32)] = ()
+    archive: ArchiveConfig | None = None
     ring: RingConfig = RingConfig()
     parts: PartsConfig | None = None
     realtime: RealtimeConfig = RealtimeConfig()
     budgets: BudgetsConfig = BudgetsConfig()
     gateways: GatewaysConfig | None = None
+    security: SecurityConfig | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -155,12 +151,12 @@ def load_config(path: Path) -> Config:
         ConfigError: the file is missing, is not YAML, or a value is not allowed.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}). Name an existing config file."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YamlError as error:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from error
     return parse_config(raw, origin=str(path))
 
@@ -195,14 +191,12 @@ def _check_consistency(config: Config, origin: str) -> None:
             raise ConfigError(
                 f"{origin}: sockets: found {endpoint} twice, expected three different addresses."
             )
-        if not _is_local(endpoint):
-            raise ConfigError(
-                f"{origin}: sockets: found {endpoint}, expected a loopback or ipc address: results may not "
-                "leave this machine unencrypted, and CURVE keys are not supported yet."
-            )
+        if config.security is None and not is_local(endpoint):
+            raise ConfigError(f"{origin}: sockets: {keys_are_missing(endpoint)}")
     for index, camera in enumerate(config.cameras):
         _check_camera(camera, f"{origin}: cameras[{index}]")
     _check_parts(config, origin)
+    _check_records(config, origin)
     text = None if config.gateways is None else next(find_errors(config.gateways), None)
     if text is not None:
         raise ConfigError(f"{origin}: {text}")
@@ -249,6 +243,18 @@ def _check_parts(config: Config, origin: str) -> None:
             )
 
 
+def _check_records(config: Config, origin: str) -> None:
+    names = [consumer.name for consumer in config.consumers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{origin}: consumers: found the name {name!r} twice, expected unique names.")
+    if config.archive is not None and config.archive.queue_frames >= config.ring.slots - 1:
+        raise ConfigError(
+            f"{origin}: archive.queue_frames: found {config.archive.queue_frames} of ring.slots "
+            f"{config.ring.slots}, expected at least two slots to be left for new frames."
+        )
+
+
 def _check_camera(camera: CameraConfig, where: str) -> None:
     trigger = camera.trigger
     _check_trigger(trigger, f"{where}.trigger")
@@ -291,10 +297,3 @@ def _check_engine_threads(engine: EngineConfig, origin: str) -> None:
             f"{origin}: engine.spinning: found true with runtime {engine.runtime!r}, expected it only with "
             "'onnxruntime'."
         )
-
-
-def _is_local(endpoint: str) -> bool:
-    """Whether nothing off this machine can reach the address."""
-    if endpoint.startswith("ipc://"):
-        return True
-    return is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0])

@@ -6,7 +6,6 @@ import contextlib
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-import msgspec
 import zmq
 
 from pipeline.frame import CHANNELS
@@ -18,6 +17,7 @@ from pipeline.internal import (
     FrameReady,
     Go,
     Heartbeat,
+    HistorianReady,
     Inspected,
     InspectionFailed,
     InspectionStart,
@@ -27,6 +27,7 @@ from pipeline.internal import (
     Stop,
     StubSpec,
     decode_from_capture,
+    decode_from_historian,
     decode_from_inspection,
 )
 from pipeline.messages import Reason
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
     from pipeline.child import Child
     from pipeline.config import Config
     from pipeline.flow import Flow
+    from pipeline.history.history import History
     from pipeline.messages import EventKind
     from pipeline.outbox import Outbox
 
 STOP_S = 2.0
+ANSWERS_PER_TURN = 16
 LAST_WORDS_MS = 200
 """How long a child may take to close before it is killed."""
 
@@ -64,6 +67,7 @@ class Crew:
         *,
         lines: dict[str, CameraLine],
         inspection: Child,
+        history: History,
         flow: Flow,
         outbox: Outbox,
         poller: zmq.Poller,
@@ -73,6 +77,7 @@ class Crew:
         self._stub_engine_ms = stub_engine_ms
         self._lines = lines
         self._inspection = inspection
+        self._history = history
         self._flow = flow
         self._outbox = outbox
         self._poller = poller
@@ -82,13 +87,19 @@ class Crew:
     @property
     def children(self) -> list[Child]:
         """Every child."""
-        return [self._inspection, *(line.child for line in self._lines.values())]
+        cameras = [line.child for line in self._lines.values()]
+        return [self._inspection, self._history.line.child, *cameras]
 
     @property
     def ready(self) -> bool:
         """Whether the engine and all cameras are ready; a recorded camera that has ended counts as ready."""
         lines = all(line.child.state == "ready" or line.ended for line in self._lines.values())
         return lines and self._inspection.state == "ready"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every child is ready: a start waits for that, a running line only for `ready`."""
+        return self.ready and self._history.line.child.state == "ready"
 
     @property
     def engine_state(self) -> str:
@@ -103,6 +114,7 @@ class Crew:
     def start(self, now_ns: int) -> None:
         """Start every child."""
         self._start_inspection(now_ns)
+        self._start_historian(now_ns)
         for line in self._lines.values():
             self._start_capture(line, now_ns)
 
@@ -128,6 +140,12 @@ class Crew:
             self._lose_inspection(now_ns, "has fallen silent")
         elif self._inspection.restart_due(now_ns):
             self._start_inspection(now_ns)
+        historian = self._history.line.child
+        if historian.overdue(now_ns, silence_ns=silence_ns, start_ns=start_ns):
+            self._lose_historian(now_ns, "has fallen silent")
+        elif historian.restart_due(now_ns):
+            self._start_historian(now_ns)
+        self._history.announce_if_due(now_ns)
         for line in self._lines.values():
             if line.child.overdue(now_ns, silence_ns=silence_ns, start_ns=start_ns):
                 self._lose_capture(line, now_ns, "has fallen silent")
@@ -171,6 +189,11 @@ class Crew:
             child, lambda: self._hear_capture(line), lambda now, why: self._lose_capture(line, now, why)
         )
 
+    def _start_historian(self, now_ns: int) -> None:
+        child, start = self._history.line.child, self._history.start_message()
+        child.start(start, fds=tuple(spec.fd for spec in start.rings), now_ns=now_ns)
+        self._attend(child, self._hear_historian, self._lose_historian)
+
     def _attend(self, child: Child, hear: Callable[[], None], lose: Callable[[int, str], None]) -> None:
         assert child.socket is not None
         self.watch(child.socket, lambda: self._hear(hear, lose))
@@ -181,7 +204,7 @@ class Crew:
         """Nothing that a child says may take the station down."""
         try:
             hear()
-        except (ProtocolError, msgspec.MsgspecError) as error:
+        except ProtocolError as error:
             lose(monotonic_ns(), f"was stopped: {error}")
 
     def _forget(self, child: Child) -> None:
@@ -223,6 +246,18 @@ class Crew:
             elif isinstance(message, StartFailed):
                 self._on_last_words(self._inspection, message)
 
+    def _hear_historian(self) -> None:
+        """A few messages only: the answers to a replay are many, and results go before them."""
+        child = self._history.line.child
+        for parts in child.receive(monotonic_ns(), ANSWERS_PER_TURN):
+            message = decode_from_historian(parts[0])
+            if isinstance(message, HistorianReady):
+                self._on_ready(child, "config", "the historian is ready: replay and archive")
+            elif isinstance(message, StartFailed):
+                self._on_last_words(child, message)
+            else:
+                self._history.on_message(message, parts[1:])
+
     def _on_ready(self, child: Child, kind: EventKind, text: str) -> None:
         child.mark_ready(monotonic_ns())
         self._outbox.fault(child.name, None)
@@ -261,7 +296,7 @@ class Crew:
 
     def _lose_capture(self, line: CameraLine, now_ns: int, why: str) -> None:
         self._await_last_words(line.child)
-        with contextlib.suppress(ProtocolError, msgspec.MsgspecError):
+        with contextlib.suppress(ProtocolError):
             self._hear_capture(line)  # what it said before it went still counts
         text = self._bury(line.child, now_ns, why)
         if line.ended:
@@ -272,11 +307,20 @@ class Crew:
 
     def _lose_inspection(self, now_ns: int, why: str) -> None:
         self._await_last_words(self._inspection)
-        with contextlib.suppress(ProtocolError, msgspec.MsgspecError):
+        with contextlib.suppress(ProtocolError):
             self._hear_inspection()
         text = self._bury(self._inspection, now_ns, why)
         self._flow.on_engine_lost(text)
         self._announce(self._inspection, "fault", text, Reason.ENGINE_ERROR)
+
+    def _lose_historian(self, now_ns: int, why: str) -> None:
+        child = self._history.line.child
+        self._await_last_words(child)
+        with contextlib.suppress(ProtocolError):
+            self._hear_historian()
+        text = self._bury(child, now_ns, why)
+        self._history.on_lost()
+        self._announce(child, "fault", text, Reason.OK)
 
     def _await_last_words(self, child: Child) -> None:
         """While starting, wait for what a child that has just ended said: the end may be noticed before it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from typing import Any
 
 import msgspec
@@ -24,10 +25,20 @@ def explain(message: str, raw: Any, schema: type[msgspec.Struct], origin: str) -
     if missing:
         where = f"{path}.{missing[1]}" if path else missing[1]
         return f"{origin}: {where}: missing. This key is required."
-    found = f"{origin}: {path or 'top level'}: found {_at(raw, path)!r}"
+    found = f"{origin}: {path or 'top level'}: found {_short(_at(raw, path))}"
     if what.startswith("Invalid "):
         return f"{found}. Allowed: {_allowed(raw, schema, path)}."
     return f"{found}. {what}."
+
+
+def _short(found: Any) -> str:
+    """A value as text: YAML's aliases can make a small file's value endless."""
+    shortener = reprlib.Repr()
+    shortener.maxstring = shortener.maxother = shortener.maxlong = 200
+    try:
+        return shortener.repr(found)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number too long to be shown"
 
 
 def _steps(path: str) -> list[str | int]:

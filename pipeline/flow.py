@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.camera_line import CameraLine
     from pipeline.child import Child
     from pipeline.config import StationConfig
+    from pipeline.history.history_line import HistoryLine
     from pipeline.internal import FrameReady, Inspected, InspectionFailed, NoFrame
     from pipeline.judge import TriggerLedger
     from pipeline.messages import TriggerSource
@@ -36,12 +37,14 @@ class Flow:
         inspection: Child,
         outbox: Outbox,
         ledger: TriggerLedger,
+        history: HistoryLine,
         stop_after: int | None,
     ) -> None:
         self._deadline_ns = round(config.deadline_ms * 1e6)
         self._lines = lines
         self._inspection = inspection
         self._outbox = outbox
+        self._history = history
         self._stop_after = stop_after
         self._queue = InspectionQueue()
         self._ordinal = 0
@@ -239,7 +242,19 @@ class Flow:
         else:
             self._queue.put(Waiting(ordinal=ordinal, camera=line.name, slot=slot, header=header))
             return
-        line.give_back(slot)
+        if slot is not None:
+            self._let_go(Waiting(ordinal=ordinal, camera=line.name, slot=slot, header=header))
+
+    def _let_go(self, item: Waiting) -> None:
+        """Give a frame's slot back, or to the historian first if the frame is to be kept."""
+        published = self._outbox.published(item.ordinal)
+        kept = (
+            published is not None
+            and self._history.wants(published.result.disposition, item.ordinal)
+            and self._history.keep(published, item.header, item.slot)
+        )
+        if not kept:
+            self._lines[item.camera].give_back(item.slot)
 
     # Predictions
 
@@ -254,7 +269,7 @@ class Flow:
                 self._inspection.send(Inspect(ordinal=item.ordinal, slot=item.slot, header=item.header))
                 return
             self._queue.done(item.ordinal)  # too late already: do not make the next ones late, too
-            self._lines[item.camera].give_back(item.slot)
+            self._let_go(item)
 
     def _take_newest(self) -> None:
         for line in self._lines.values():
@@ -272,7 +287,6 @@ class Flow:
     def on_inspected(self, message: Inspected, payload: bytes | None) -> None:
         """The engine has answered."""
         item = self._queue.done(message.ordinal)
-        self._lines[item.camera].give_back(item.slot)
         prediction = Prediction(
             score=message.score,
             threshold=self._outbox.threshold,
@@ -289,12 +303,13 @@ class Flow:
             if message.heatmap is not None and payload is not None:
                 heatmap = (message.heatmap, payload)
             self._outbox.conclude(decision, heatmap)
+        self._let_go(item)
 
     def on_inspection_failed(self, message: InspectionFailed) -> None:
         """The engine failed on one frame."""
         item = self._queue.done(message.ordinal)
-        self._lines[item.camera].give_back(item.slot)
         self.reject(message.ordinal, Reason.ENGINE_ERROR, message.text)
+        self._let_go(item)
 
     # Losses
 
@@ -307,5 +322,5 @@ class Flow:
     def on_engine_lost(self, text: str) -> None:
         """The inspection process is gone: what was queued for it is rejected."""
         for item in self._queue.clear():
-            self._lines[item.camera].give_back(item.slot)
             self.reject(item.ordinal, Reason.ENGINE_ERROR, text)
+            self._let_go(item)

@@ -6,13 +6,13 @@ have nothing, so `allow_unencrypted` must say that the network is trusted.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
 from pipeline.camera_config import Name, Section
+from pipeline.socket_config import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +85,7 @@ class GatewaysConfig(Section, frozen=True, kw_only=True):
 
     `result_timeout_ms`: a trigger of a PLC that has no result by then is a reject; null for the station's
     deadline and 100 ms. `plc_timeout_ms`: a PLC whose heartbeat stands still for longer gets no `ready`.
+    `key`: name of the gateway's own pair in security.keys_dir, for a station whose addresses want keys.
     """
 
     modbus: ModbusConfig | None = None
@@ -93,14 +94,7 @@ class GatewaysConfig(Section, frozen=True, kw_only=True):
     mqtt: MqttConfig | None = None
     result_timeout_ms: Annotated[float, Meta(ge=1, le=600_000)] | None = None
     plc_timeout_ms: Annotated[float, Meta(ge=50, le=600_000)] = 2_000.0
-
-
-def is_loopback(host: str) -> bool:
-    """Whether nothing off this machine can reach the host; a name other than localhost may be anything."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    key: Name = "gateway"
 
 
 def find_errors(gateways: GatewaysConfig) -> Iterator[str]:

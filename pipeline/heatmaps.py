@@ -79,6 +79,32 @@ def to_image(header: HeatmapHeader, column: float, row: float) -> tuple[float, f
     return xx * column + xy * row + x0, yx * column + yy * row + y0
 
 
+def map_in_image(
+    header: HeatmapHeader, scores: NDArray[np.float32], width_px: int, height_px: int
+) -> NDArray[np.float32]:
+    """The map's scores (H, W) at every pixel of the raw image, (height_px, width_px) float32, bilinear.
+
+    Pixels outside the centres of the map's outermost cells take the value of the nearest one.
+
+    Raises:
+        MessageError: the map is turned or sheared against the image, or the matrix cannot be inverted.
+    """
+    (xx, xy, x0), (yx, yy, y0) = header.to_image
+    if xy != 0.0 or yx != 0.0 or xx <= 0.0 or yy <= 0.0:
+        raise MessageError(f"heatmap: found to_image {header.to_image}, expected a scale and a shift.")
+    rows = np.clip((np.arange(height_px) - y0) / yy, 0, scores.shape[0] - 1)
+    columns = np.clip((np.arange(width_px) - x0) / xx, 0, scores.shape[1] - 1)
+    top = np.minimum(rows.astype(np.intp), max(0, scores.shape[0] - 2))
+    left = np.minimum(columns.astype(np.intp), max(0, scores.shape[1] - 2))
+    below, right = (rows - top)[:, None], (columns - left)[None, :]
+    under = np.minimum(top + 1, scores.shape[0] - 1)
+    beside = np.minimum(left + 1, scores.shape[1] - 1)
+    upper = scores[top][:, left] * (1 - right) + scores[top][:, beside] * right
+    lower = scores[under][:, left] * (1 - right) + scores[under][:, beside] * right
+    found: NDArray[np.float32] = (upper * (1 - below) + lower * below).astype(np.float32)
+    return found
+
+
 def _decompress(payload: bytes, expected: int) -> bytes:
     """Decompress, but never more than expected.
 

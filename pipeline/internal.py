@@ -6,6 +6,9 @@ an earlier life of it can arrive late.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from engines.engine import EngineInfo
@@ -13,7 +16,10 @@ from pipeline.camera_config import CameraConfig
 from pipeline.cameras.camera import CameraInfo
 from pipeline.config import EngineConfig, RealtimeConfig
 from pipeline.frame import FrameHeader
-from pipeline.messages import Region
+from pipeline.messages import HeatmapHeader, Region, ResultHeader, Severity
+from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
+
+_Spoken = TypeVar("_Spoken")
 
 
 class ProtocolError(Exception):
@@ -67,6 +73,20 @@ class InspectionStart(msgspec.Struct, frozen=True, kw_only=True):
     stub: StubSpec | None = None
 
 
+class HistorianStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the historian needs; `rings` only if there is an archive."""
+
+    endpoint: str
+    epoch: str
+    line: str
+    station: str
+    journal_dir: str
+    journal: JournalConfig
+    consumers: tuple[ConsumerConfig, ...]
+    archive: ArchiveConfig | None
+    rings: list[RingSpec]
+
+
 # Station to child.
 
 
@@ -92,6 +112,24 @@ class Inspect(_Message, frozen=True, kw_only=True):
     ordinal: int
     slot: int
     header: FrameHeader
+
+
+class Ask(_Message, frozen=True, kw_only=True):
+    """Answer this request of a client; `published` is the last number given of the stream in question."""
+
+    ticket: int
+    request: bytes
+    published: int
+
+
+class Keep(_Message, frozen=True, kw_only=True):
+    """Keep the frame in this slot, with what was published of it."""
+
+    slot: int
+    frame: FrameHeader
+    result: ResultHeader
+    heatmap: HeatmapHeader | None
+    payload: bytes | None
 
 
 class Stop(_Message, frozen=True, kw_only=True):
@@ -191,13 +229,62 @@ class InspectionFailed(_Message, frozen=True, kw_only=True):
     text: str
 
 
+class HistorianReady(_Message, frozen=True, kw_only=True):
+    """Journal and archive are open."""
+
+
+class Answer(_Message, frozen=True, kw_only=True):
+    """The frames that follow go to whoever asked; `last`: nothing more comes."""
+
+    ticket: int
+    last: bool
+
+
+class Copied(_Message, frozen=True, kw_only=True):
+    """The frame in this slot is not needed any more."""
+
+    camera: str
+    slot: int
+
+
+class Floor(_Message, frozen=True, kw_only=True):
+    """The first number that can be replayed of every stream of this start that has lost some."""
+
+    oldest_seq: dict[str, int]
+
+
+class Told(_Message, frozen=True, kw_only=True):
+    """Something that a person should know."""
+
+    severity: Severity
+    text: str
+
+
 ToCapture = Go | Shoot | Release | Stop
 ToInspection = Inspect | Stop
+ToHistorian = Ask | Keep | Stop
 FromCapture = Heartbeat | StartFailed | CameraReady | FrameReady | NoFrame | CameraLost | EndOfFrames
 FromInspection = Heartbeat | StartFailed | EngineReady | Inspected | InspectionFailed
+FromHistorian = Heartbeat | StartFailed | HistorianReady | Answer | Copied | Floor | Told
 
 encode = msgspec.msgpack.Encoder().encode
-decode_to_capture = msgspec.msgpack.Decoder(ToCapture).decode
-decode_to_inspection = msgspec.msgpack.Decoder(ToInspection).decode
-decode_from_capture = msgspec.msgpack.Decoder(FromCapture).decode
-decode_from_inspection = msgspec.msgpack.Decoder(FromInspection).decode
+
+
+def _decoding(decoder: msgspec.msgpack.Decoder[_Spoken]) -> Callable[[bytes], _Spoken]:
+    """Text that is not UTF-8 is none of msgspec's own errors, and no child may take the station down."""
+
+    def decoded(data: bytes) -> _Spoken:
+        try:
+            return decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ProtocolError(f"message: {error}") from error
+
+    return decoded
+
+
+decode_to_capture: Callable[[bytes], ToCapture] = _decoding(msgspec.msgpack.Decoder(ToCapture))
+decode_to_inspection: Callable[[bytes], ToInspection] = _decoding(msgspec.msgpack.Decoder(ToInspection))
+decode_to_historian: Callable[[bytes], ToHistorian] = _decoding(msgspec.msgpack.Decoder(ToHistorian))
+decode_from_capture: Callable[[bytes], FromCapture] = _decoding(msgspec.msgpack.Decoder(FromCapture))
+decode_from_inspection: Callable[[bytes], FromInspection] = _decoding(msgspec.msgpack.Decoder(FromInspection))
+decode_from_historian: Callable[[bytes], FromHistorian] = _decoding(msgspec.msgpack.Decoder(FromHistorian))

@@ -45,7 +45,7 @@ Verdict = Literal["pass", "fail", "invalid"]
 TriggerSource = Literal["plc", "line", "software", "freerun"]
 ClockKind = Literal["ptp", "ntp", "free"]
 Kind = Literal["result", "part", "amend", "heatmap", "status", "event", "stats"]
-EventKind = Literal["recipe", "model", "drift", "camera", "fault", "config"]
+EventKind = Literal["recipe", "model", "drift", "camera", "fault", "config", "security"]
 Severity = Literal["info", "warning", "error"]
 StationState = Literal["Preoperational", "Initialized", "Ready", "ContinuousExecution", "Error", "Halted"]
 
@@ -285,7 +285,7 @@ class StageLatency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatsHeader(Header, frozen=True, kw_only=True):
-    """Counts since the start and latencies since the last message."""
+    """Counts since the start and latencies since the last message; `refused` counts clients by what."""
 
     uptime_s: float
     triggers: int
@@ -293,6 +293,7 @@ class StatsHeader(Header, frozen=True, kw_only=True):
     rejects: int
     rejects_by_reason: dict[str, int]
     stages: list[StageLatency]
+    refused: dict[str, int] = {}
 
 
 LiveHeader = ResultHeader | PartHeader | AmendHeader | StatusHeader | EventHeader | StatsHeader

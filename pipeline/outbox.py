@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
 import math
 import time
 from collections import Counter
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.audit import reason_name
 from pipeline.headers import amend_header, camera_status, heatmap_header, part_header, result_header
-from pipeline.journal import JournalError
+from pipeline.history.journal_files import JournalError
+from pipeline.history.recent import Published, Recent
 from pipeline.messages import (
     EventHeader,
     HeatmapNote,
@@ -23,7 +26,6 @@ from pipeline.messages import (
 )
 from pipeline.parts import PartLedger
 from pipeline.timing import LatencyRecorder
-from pipeline.wire import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,13 +33,15 @@ if TYPE_CHECKING:
     from pipeline.camera_line import CameraLine
     from pipeline.config import Config
     from pipeline.frame import FrameHeader
+    from pipeline.history.history_line import HistoryLine
+    from pipeline.history.journal import Journal
     from pipeline.internal import EngineReady, PackedHeatmap
-    from pipeline.journal import Journal
     from pipeline.judge import Amendment, Judgement, Trigger, TriggerLedger
-    from pipeline.messages import EventKind, ResultHeader, Severity, StationState
+    from pipeline.messages import AmendHeader, EventKind, PartHeader, ResultHeader, Severity, StationState
     from pipeline.publisher import Publisher
 
 STATS_KEPT = 4096
+_log = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -47,13 +51,22 @@ class Outbox:
     """
 
     def __init__(
-        self, config: Config, *, ledger: TriggerLedger, journal: Journal, publisher: Publisher, epoch: str
+        self,
+        config: Config,
+        *,
+        ledger: TriggerLedger,
+        journal: Journal,
+        publisher: Publisher,
+        history: HistoryLine,
+        epoch: str,
     ) -> None:
         self._config = config
         self._ledger = ledger
         self._journal = journal
         self._publisher = publisher
+        self._history = history
         self._epoch = epoch
+        self.recent = Recent()
         self._engine: EngineReady | None = None
         self._model: ModelSummary | None = None
         self._recipe: RecipeSummary | None = None
@@ -114,7 +127,14 @@ class Outbox:
                 common, packed, codec, result_id=header.result_id, engine=self._engine
             )
             self._publisher.publish_heatmap(map_header, payload)
+            self.recent.add(Published(header, map_header, payload))
+        else:
+            self.recent.add(Published(header, None, None))
         self._conclude_part(judgement)
+
+    def published(self, ordinal: int) -> Published | None:
+        """What was published of a trigger; None if it has no result, or had it long ago."""
+        return self.recent.find(f"{self._epoch}-{ordinal}")
 
     def _conclude_part(self, judgement: Judgement) -> None:
         """Publish a part's disposition after the last of its cameras' results."""
@@ -123,12 +143,12 @@ class Outbox:
             result_ids = [self._result_id(member.trigger) for member in part.members]
             common = self._publisher.stamp("part")
             now_ns = time.monotonic_ns()
-            self._publisher.publish(part_header(common, part, result_ids=result_ids, now_ns=now_ns))
+            self._keep(part_header(common, part, result_ids=result_ids, now_ns=now_ns))
 
     def amend(self, amendment: Amendment) -> None:
         """Publish a late score."""
         common = self._publisher.stamp("amend", camera=amendment.trigger.camera)
-        self._publisher.publish(amend_header(common, amendment, result_id=self._result_id(amendment.trigger)))
+        self._keep(amend_header(common, amendment, result_id=self._result_id(amendment.trigger)))
 
     def event(
         self,
@@ -141,8 +161,13 @@ class Outbox:
     ) -> None:
         """Publish that something happened."""
         common = self._publisher.stamp("event", event=kind, camera=camera)
-        header = EventHeader(**common, kind=kind, severity=severity, code=int(reason), text=text)
-        self._publisher.publish(header)
+        self._keep(EventHeader(**common, kind=kind, severity=severity, code=int(reason), text=text))
+
+    def tell_refusals(self, now_ns: int) -> None:
+        """Announce and log what clients were refused, if something is due to be told."""
+        for text in self._publisher.refusals.due(now_ns):
+            _log.warning("%s", text)
+            self.event("security", "warning", text)
 
     def status(
         self, *, state: StationState, ready: bool, depth: int, lines: Iterable[CameraLine], engine: str
@@ -162,7 +187,7 @@ class Outbox:
             busy=bool(self._ledger.pending()),
             fault="; ".join(self._faults.values()) or None,
             last_seq={**self._publisher.last_seq, "status": common["seq"]},
-            oldest_seq={},
+            oldest_seq=self._history.floors(self._publisher.last_seq),
             queue_depth=depth,
             dropped=self._publisher.dropped,
             late=sum(n for (_, reason), n in rejects.items() if reason == Reason.LATE),
@@ -196,6 +221,7 @@ class Outbox:
             rejects=by_reason.total(),
             rejects_by_reason=dict(by_reason),
             stages=self._recent.summary(),
+            refused=dict(self._publisher.refusals.counts),
         )
         self._recent.reset()
         self._publisher.publish(header)
@@ -220,9 +246,15 @@ class Outbox:
     def _result_id(self, trigger: Trigger) -> str:
         return f"{self._epoch}-{trigger.ordinal}"
 
+    def _keep(self, header: PartHeader | AmendHeader | EventHeader) -> None:
+        """Record and publish; what the journal does not take can be heard but not replayed."""
+        with contextlib.suppress(JournalError):  # the next result says what is wrong with it
+            self._journal.append(header)
+        self._publisher.publish(header)
+
     def _record(self, header: ResultHeader) -> bool:
         try:
-            self._journal.append(encode(header))
+            self._journal.append(header)
         except JournalError as error:
             if "journal" not in self._faults:
                 self.fault("journal", str(error))
@@ -235,6 +267,8 @@ class Outbox:
 
     def _wants_heatmap(self, judgement: Judgement) -> bool:
         policy = self._config.heatmap.policy
+        if self._history.wants(judgement.disposition, judgement.trigger.ordinal):
+            return True
         if policy == "sampled":
             every = self._config.heatmap.sample_every
             return judgement.disposition == "reject" or judgement.trigger.ordinal % every == 0

@@ -16,6 +16,8 @@ from engines.engine import EngineError
 from engines.manifest import load_manifest
 from engines.sidecar import load_sidecar
 from engines.targets import needs_build
+from pipeline.access.allow_list import AllowList
+from pipeline.access.keys import load_station_keys
 from pipeline.camera_config import FolderCameraConfig, VideoCameraConfig
 from pipeline.config import ConfigError
 from pipeline.frame import CHANNELS, frame_bytes
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from calibration.calibrated import Calibrated
+    from pipeline.access.keys import StationKeys
     from pipeline.camera_config import CameraConfig
     from pipeline.config import Config
 
@@ -49,9 +52,10 @@ def check_station(config: Config) -> Iterator[Finding]:
             error = None if Path(camera.url).is_file() else f"found no file {camera.url}, expected a video."
             yield Finding(f"camera {camera.name}", error)
     yield _check_memory(config)
-    for name in ("results", "heatmaps", "replay"):
-        yield _check_address(name, getattr(config.sockets, name))
-    yield _check_journal(Path(config.station.journal_dir))
+    yield from _check_sockets(config)
+    yield _check_writable("journal", Path(config.station.journal_dir), "station.journal_dir")
+    if config.archive is not None:
+        yield _check_writable("archive", Path(config.archive.directory), "archive.directory")
 
 
 def size_mismatch(
@@ -141,10 +145,33 @@ def _check_memory(config: Config) -> Finding:
     return Finding("shared memory", error)
 
 
-def _check_address(name: str, endpoint: str) -> Finding:
+def _check_sockets(config: Config) -> Iterator[Finding]:
+    """Addresses and who may connect; nothing of them if the station's own keys cannot be used."""
+    keys = None
+    if config.security is not None:
+        try:
+            keys = load_station_keys(config.security)
+        except ConfigError as error:
+            yield Finding("security", str(error))
+            return
+        yield from _check_clients(keys)
+    for name in ("results", "heatmaps", "replay"):
+        yield _check_address(name, getattr(config.sockets, name), keys)
+
+
+def _check_clients(keys: StationKeys) -> Iterator[Finding]:
+    allowed = AllowList(keys.allowed)
+    names = sorted(allowed.names(0).values())
+    yield Finding(f"clients that may connect: {', '.join(names) or 'none'}", None)
+    for problem in allowed.problems:
+        yield Finding("clients", problem)
+
+
+def _check_address(name: str, endpoint: str, keys: StationKeys | None) -> Finding:
+    pair = None if keys is None else keys.pair
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
-        bind_socket(context, zmq.XPUB, endpoint, what=name, queue_messages=1).close()
+        bind_socket(context, zmq.XPUB, endpoint, what=name, queue_messages=1, keys=pair).close()
     except ConfigError as error:
         return Finding(f"sockets.{name}", str(error))
     finally:
@@ -152,10 +179,10 @@ def _check_address(name: str, endpoint: str) -> Finding:
     return Finding(f"sockets.{name}", None)
 
 
-def _check_journal(directory: Path) -> Finding:
+def _check_writable(what: str, directory: Path, key: str) -> Finding:
     existing = directory
     while not existing.exists():
         existing = existing.parent
     writable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
-    error = None if writable else f"{existing} cannot be written. Correct station.journal_dir."
-    return Finding("journal", error)
+    error = None if writable else f"{existing} cannot be written. Correct {key}."
+    return Finding(what, error)

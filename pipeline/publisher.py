@@ -3,30 +3,37 @@
 Rules:
 1. Nothing here blocks, and no subscriber, slow, gone or hostile, makes it raise or delays another one.
 2. `seq` counts from 1 without a gap per stream and epoch; a number is used up only by sending its message.
-3. A request gets exactly one answer; one that is not understood has changed nothing.
+3. Every request is answered; one that is not understood has changed nothing.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 import zmq
 
 from pipeline import requests
+from pipeline.access.doors import Doors
+from pipeline.access.front_desk import FrontDesk
 from pipeline.messages import Common, ResultHeader, StatusHeader
-from pipeline.sockets import FanOut, bind_socket
+from pipeline.sockets import FanOut
 from pipeline.wire import SCHEMAS, MessageError, encode, stream_name, topic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from typing_extensions import Self
 
-    from pipeline.config import SocketsConfig
+    from pipeline.access.front_desk import Asked
+    from pipeline.access.keys import StationKeys
+    from pipeline.access.refusals import Refusals
     from pipeline.messages import AnyHeader, ClockKind, EventKind, HeatmapHeader, Kind, LiveHeader
+    from pipeline.socket_config import SocketsConfig
 
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]
+    OnRecord = Callable[[requests.RecordRequest, Asked], requests.Reply | None]
 
 MAX_REQUESTS_PER_CALL = 32
 
@@ -48,29 +55,30 @@ class Publisher:
         epoch: str,
         clock_kind: ClockKind,
         now_utc_ns: Callable[[], int],
+        keys: StationKeys | None = None,
+        now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Bind the three sockets.
+        """Bind the three sockets; those that other machines can reach demand keys.
 
         Raises:
-            ConfigError: an address is in use or cannot be bound; nothing stays bound then.
+            ConfigError: an address is in use, cannot be bound, or needs keys; nothing stays bound then.
         """
         self._line, self._station, self._epoch, self._clock = line, station, epoch, clock_kind
-        self._now_utc_ns = now_utc_ns
+        self._now_utc_ns, self._now_ns = now_utc_ns, now_ns
         self._seq: dict[str, int] = {}
         self._results: dict[str, ResultHeader] = {}
         self._status: StatusHeader | None = None
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        queue = sockets.send_queue_messages
+        self._doors = Doors(sockets, keys)
         try:
-            self._live = FanOut(self._bind(zmq.XPUB, sockets.results, "results", queue))
-            self._maps = FanOut(self._bind(zmq.XPUB, sockets.heatmaps, "heatmaps", queue))
-            self._router = self._bind(zmq.ROUTER, sockets.replay, "replay", queue)
+            self._live = FanOut(*self._doors.open(zmq.XPUB, "results"))
+            self._maps = FanOut(*self._doors.open(zmq.XPUB, "heatmaps"))
+            self._desk = FrontDesk(
+                *self._doors.open(zmq.ROUTER, "replay"), refusals=self._doors.refusals, now_ns=now_ns()
+            )
+            self._doors.guard()
         except BaseException:
             self.close()
             raise
-
-    def _bind(self, kind: int, endpoint: str, what: str, queue: int) -> zmq.Socket[bytes]:
-        return bind_socket(self._context, kind, endpoint, what=what, queue_messages=queue)
 
     @property
     def results_endpoint(self) -> str:
@@ -85,7 +93,12 @@ class Publisher:
     @property
     def replay_endpoint(self) -> str:
         """Where requests are answered, with the real port."""
-        return _endpoint(self._router)
+        return _endpoint(self._desk.socket)
+
+    @property
+    def refusals(self) -> Refusals:
+        """What clients were refused."""
+        return self._doors.refusals
 
     @property
     def last_seq(self) -> dict[str, int]:
@@ -152,40 +165,61 @@ class Publisher:
         fan_out.send(frames)
 
     def poll_sockets(self) -> tuple[zmq.Socket[bytes], ...]:
-        """Sockets to poll for POLLIN; when one is ready, call `serve`."""
-        return (self._live.socket, self._maps.socket, self._router)
+        """Sockets to poll for POLLIN; when one is ready, call `serve`. The last one is the ROUTER."""
+        return (*self._doors.bell, self._live.socket, self._maps.socket, self._desk.socket)
 
-    def serve(self, on_trigger: OnTrigger) -> int:
-        """Take in subscriptions and answer waiting requests, at most 32; returns how many were answered."""
-        self._live.drain()
-        self._maps.drain()
+    def watch_connections(self, poller: zmq.Poller) -> int | None:
+        """Take in which clients were put out; call it once a turn.
+
+        While there are too many requests the ROUTER is taken from the poller: returns until when (monotonic
+        ns), None while it is served.
+        """
+        now_ns = self._now_ns()
+        self._doors.watch()
+        poller.register(self._desk.socket, zmq.POLLIN if self._desk.listens(now_ns) else 0)
+        return self._desk.resume_ns
+
+    def serve(self, on_trigger: OnTrigger, on_record: OnRecord | None = None) -> int:
+        """Take in subscriptions and waiting requests, at most 32; returns how many requests were taken.
+
+        Args:
+            on_trigger: answers a trigger request.
+            on_record: answers what is asked of the record, or returns None and calls `answer` later. Without
+                it nothing is served from the record.
+        """
+        now_ns = self._now_ns()
+        self._doors.serve(now_ns)
+        self._live.drain(now_ns)
+        self._maps.drain(now_ns)
         for answered in range(MAX_REQUESTS_PER_CALL):
-            try:
-                frames = self._router.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
+            asked = self._desk.receive(now_ns, at_most=MAX_REQUESTS_PER_CALL - answered)
+            if asked is None:
                 return answered
-            self._answer(frames, on_trigger)
+            self._take(asked, on_trigger, on_record)
         return MAX_REQUESTS_PER_CALL
 
-    def _answer(self, frames: list[bytes], on_trigger: OnTrigger) -> None:
-        """Answer a DEALER (`id, request`) or a REQ (`id, empty, request`)."""
-        envelope = frames[:2] if frames[1:2] == [b""] and len(frames) > 2 else frames[:1]
-        body = frames[len(envelope) :]
-        try:
-            if len(body) != 1:
-                raise MessageError(f"request: found {len(body)} frames, expected 1.")
-            request = requests.decode_request(body[0])
-        except MessageError as error:
-            reply: requests.Reply = requests.ErrorReply(error="malformed", text=str(error))
-        else:
-            reply = self._reply(request, on_trigger)
-            reply = msgspec.structs.replace(reply, request_id=request.request_id)
-        try:
-            self._router.send_multipart([*envelope, requests.encode(reply)], zmq.DONTWAIT)
-        except zmq.Again:
-            return  # a client that asks but does not read its answers
+    def answer(self, asked: Asked, frames: Sequence[bytes]) -> None:
+        """Send an answer; a client that asks but does not read its answers loses them."""
+        self._desk.answer(asked, frames)
 
-    def _reply(self, request: requests.Request, on_trigger: OnTrigger) -> requests.Reply:
+    def _take(self, asked: Asked, on_trigger: OnTrigger, on_record: OnRecord | None) -> None:
+        try:
+            request = asked.decode()
+        except MessageError as error:
+            malformed = requests.ErrorReply(error="malformed", text=str(error))
+            self.answer(asked, [requests.encode(malformed)])
+            return
+        if isinstance(request, requests.RecordRequest) and on_record is not None:
+            reply = on_record(request, asked)
+        else:
+            reply = self._reply(request, on_trigger, served=on_record is not None)
+        if reply is not None:
+            reply = msgspec.structs.replace(reply, request_id=request.request_id)
+            self.answer(asked, [requests.encode(reply)])
+
+    def _reply(self, request: requests.Request, on_trigger: OnTrigger, *, served: bool) -> requests.Reply:
+        """The answer to what needs no record; `served` if the record can be asked, too."""
+        operations = requests.OPERATIONS + (requests.RECORD_OPERATIONS if served else [])
         if isinstance(request, requests.TriggerRequest):
             return on_trigger(request)
         if isinstance(request, requests.SnapshotRequest):
@@ -196,15 +230,15 @@ class Publisher:
                 line=self._line,
                 station=self._station,
                 clock=self._clock,
-                operations=requests.OPERATIONS,
+                operations=operations,
                 last_seq=self.last_seq,
             )
-        known = ", ".join(requests.OPERATIONS)
+        known = ", ".join(operations)
         return requests.ErrorReply(error="not_supported", text=f"This version answers only: {known}.")
 
     def close(self) -> None:
         """Close the sockets; what is under way has 100 ms to leave. Idempotent."""
-        self._context.destroy()
+        self._doors.close()
 
     def __enter__(self) -> Self:
         return self

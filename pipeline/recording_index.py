@@ -5,6 +5,7 @@ Pixels are jumped over, so this is fast; the file's own summary, which a torn fi
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import IO, TYPE_CHECKING
 
@@ -12,11 +13,11 @@ import msgspec
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, Message, MessageIndex, Metadata
-from mcap.stream_reader import get_chunk_data_stream
 from mcap.writer import MCAP0_MAGIC
 
 from pipeline.cameras.camera import CameraInfo
 from pipeline.recording import METADATA_NAME, RecordingError, RecordingInfo
+from pipeline.recording_chunk import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,9 +112,10 @@ class RecordingIndex:
 
 
 def body_at(file: IO[bytes], start: int) -> ReadDataStream:
-    """The record that starts there, behind its prefix."""
-    file.seek(start + PREFIX.size)
-    return ReadDataStream(file)
+    """The record that starts there, behind its prefix, and nothing after it."""
+    file.seek(start)
+    _, length = PREFIX.unpack(file.read(PREFIX.size))
+    return ReadDataStream(io.BytesIO(file.read(length)))
 
 
 def _info(metadata: Metadata) -> RecordingInfo | None:
@@ -124,7 +126,7 @@ def _info(metadata: Metadata) -> RecordingInfo | None:
 
 def _records_in(file: IO[bytes], chunk: int) -> Iterator[tuple[int, int, ReadDataStream, int]]:
     """Opcode, place, body and length of the records of a chunk; the body is the caller's until the next."""
-    stream, size = get_chunk_data_stream(Chunk.read(body_at(file, chunk)), validate_crc=True)
+    stream, size = unpacked(Chunk.read(body_at(file, chunk)))
     while stream.count < size:
         offset = stream.count
         opcode, length = PREFIX.unpack(stream.read(PREFIX.size))

@@ -10,10 +10,10 @@ import numpy as np
 import zstandard
 from mcap.exceptions import McapError
 from mcap.records import Chunk, Message
-from mcap.stream_reader import get_chunk_data_stream
 
 from pipeline.frame import Frame
 from pipeline.recording import RecordedFrame, RecordingError
+from pipeline.recording_chunk import unpacked
 from pipeline.recording_index import PREFIX, RecordingIndex, body_at
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _DAMAGED = (
     ValueError,
     KeyError,
     MemoryError,
+    OverflowError,
+    RecursionError,
 )
 
 
@@ -79,13 +81,13 @@ class Recording:
         """
         try:
             chunk = Chunk.read(body_at(self._file, ref.chunk))
-            stream, _ = get_chunk_data_stream(chunk, validate_crc=True)
+            stream, _ = unpacked(chunk)
             stream.read(ref.offset)
             _, length = PREFIX.unpack(stream.read(PREFIX.size))
             message = Message.read(stream, length)
             recorded = self._decoder.decode(message.data)
             pixels = np.frombuffer(recorded.pixels, np.uint8).reshape(recorded.header.shape)
-        except _DAMAGED as error:
+        except (RecordingError, *_DAMAGED) as error:
             raise RecordingError(f"{self.path}: a frame of {ref.camera} is damaged: {error}") from error
         return message.sequence, Frame(recorded.header, pixels)
 

@@ -1,7 +1,8 @@
 """What a client may ask of the station's ROUTER, and what it hears back. Pure: no sockets, no clock.
 
-JSON, tagged by `op`. `request_id` comes back unchanged, for clients with several requests under way.
-Version 1.0 serves hello, snapshot and trigger; the others are answered with `not_supported`.
+JSON, tagged by `op`. `request_id` comes back unchanged, for clients with several requests under way. Every
+request has one answer, but `replay`: any number of `item` and then one `end`. An `item` and a `heatmap`
+answer have more frames after the JSON: those of the message as it was published.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from pipeline.messages import ClockKind, ResultHeader, StatusHeader
+from pipeline.record_config import RecordedKind
 from pipeline.wire import MessageError
 
 MAX_REQUEST_BYTES = 16 * 1024
@@ -42,12 +44,15 @@ class TriggerRequest(_Request, frozen=True, kw_only=True, tag="trigger"):
 
 
 class ReplayRequest(_Request, frozen=True, kw_only=True, tag="replay"):
-    """Send these messages of a stream again."""
+    """Send these messages of a stream again: of `result/...`, `part`, `amend/...` or `event/...`.
+
+    At most 256 messages or 1 MiB come for one request; `end` says where to go on.
+    """
 
     epoch: Text
     stream: Text
-    first: Annotated[int, Meta(ge=1)] = msgspec.field(name="from")
-    last: Annotated[int, Meta(ge=1)] = msgspec.field(name="to")
+    first: Annotated[int, Meta(ge=1, le=2**53)] = msgspec.field(name="from")
+    last: Annotated[int, Meta(ge=1, le=2**53)] = msgspec.field(name="to")
 
 
 class HeatmapRequest(_Request, frozen=True, kw_only=True, tag="heatmap"):
@@ -57,11 +62,21 @@ class HeatmapRequest(_Request, frozen=True, kw_only=True, tag="heatmap"):
 
 
 class AckRequest(_Request, frozen=True, kw_only=True, tag="ack"):
-    """A named consumer has safely stored a stream up to `seq`."""
+    """A named consumer has safely stored a stream up to `seq`, and all of it from earlier starts.
+
+    `epoch` null: that of the station now.
+    """
 
     consumer: Text
     stream: Text
-    seq: Annotated[int, Meta(ge=1)]
+    seq: Annotated[int, Meta(ge=1, le=2**53)]
+    epoch: Text | None = None
+
+
+class BacklogRequest(_Request, frozen=True, kw_only=True, tag="backlog"):
+    """What has a named consumer not acknowledged so far?"""
+
+    consumer: Text
 
 
 class _Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="op"):
@@ -98,16 +113,77 @@ class TriggerReply(_Reply, frozen=True, kw_only=True, tag="trigger"):
     reason: str = ""
 
 
+class ItemReply(_Reply, frozen=True, kw_only=True, tag="item"):
+    """One message of a replay; its topic and header are the next two frames."""
+
+
+class EndReply(_Reply, frozen=True, kw_only=True, tag="end"):
+    """The end of the answer to a `replay`.
+
+    The items before it are without a gap from `from` on. Then `gone` (first, last) are not there any more,
+    if it is not null. `last` is the last number that this answer accounts for, `from` - 1 if none: items
+    were lost on the way if they do not reach that far. `next` is where to ask on, null if there is nothing
+    more up to `to`. `following` is the epoch of the station's next start, null if `epoch` is that of now or
+    not known any more.
+    """
+
+    epoch: str
+    stream: str
+    last: int
+    gone: tuple[int, int] | None
+    next: int | None
+    following: str | None = None
+
+
+class HeatmapReply(_Reply, frozen=True, kw_only=True, tag="heatmap"):
+    """`found`: topic, header and payload of the heatmap are the next three frames."""
+
+    result_id: str
+    found: bool
+
+
+class AckReply(_Reply, frozen=True, kw_only=True, tag="ack"):
+    """The cursor is on the disk; it is where it was if the request was behind it."""
+
+    consumer: str
+    stream: str
+    epoch: str
+    seq: int
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """The first message of a stream that a consumer has not acknowledged, or that will come next."""
+
+    epoch: str
+    stream: str
+    first: int = msgspec.field(name="from")
+
+
+class BacklogReply(_Reply, frozen=True, kw_only=True, tag="backlog"):
+    """Where to begin to replay every stream of these kinds; one that is not listed begins at 1 of `epoch`.
+
+    `epoch` is that of the station now; replay the starts between by way of `end.following`.
+    """
+
+    consumer: str
+    epoch: str
+    kinds: list[RecordedKind]
+    streams: list[Backlog]
+
+
 class ErrorReply(_Reply, frozen=True, kw_only=True, tag="error"):
     """The request was not served and has changed nothing."""
 
-    error: Literal["malformed", "not_supported"]
+    error: Literal["malformed", "not_supported", "too_many", "busy", "unknown", "failed"]
     text: str
 
 
-Request = HelloRequest | SnapshotRequest | TriggerRequest | ReplayRequest | HeatmapRequest | AckRequest
-Reply = HelloReply | SnapshotReply | TriggerReply | ErrorReply
+RecordRequest = ReplayRequest | HeatmapRequest | AckRequest | BacklogRequest
+Request = HelloRequest | SnapshotRequest | TriggerRequest | RecordRequest
+RecordReply = ItemReply | EndReply | HeatmapReply | AckReply | BacklogReply
+Reply = HelloReply | SnapshotReply | TriggerReply | RecordReply | ErrorReply
 OPERATIONS = ["hello", "snapshot", "trigger"]
+RECORD_OPERATIONS = ["replay", "heatmap", "ack", "backlog"]
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 _replies: msgspec.json.Decoder[Reply] = msgspec.json.Decoder(Reply)

@@ -47,6 +47,15 @@ class Repeat(msgspec.Struct, frozen=True):
     seq: int
 
 
+class Lost(msgspec.Struct, frozen=True):
+    """Messages `first` to `last` of a start's stream are not to be had any more, by replay neither."""
+
+    epoch: str
+    stream: str
+    first: int
+    last: int
+
+
 class Stale(msgspec.Struct, frozen=True):
     """No fresh status: treat the station (`line/station`; empty: none heard so far) as not ready."""
 
@@ -59,7 +68,7 @@ class Unreadable(msgspec.Struct, frozen=True):
     text: str
 
 
-Notice = Gap | EpochChange | Repeat | Stale | Unreadable
+Notice = Gap | Lost | EpochChange | Repeat | Stale | Unreadable
 
 
 def is_expired(header: AnyHeader, *, now_utc_ns: int, max_age_ns: int) -> bool:

@@ -44,9 +44,9 @@ class Link:
         self._socket.connect(endpoint)
         self._last_ns = 0
 
-    def send(self, message: msgspec.Struct, payload: bytes | None = None) -> None:
-        """Send a message and, if given, its payload as a second part."""
-        parts = [encode(message)] if payload is None else [encode(message), payload]
+    def send(self, message: msgspec.Struct, *payload: bytes | None) -> None:
+        """Send a message and, if there is one, its payload as further parts."""
+        parts = [encode(message), *(part for part in payload if part is not None)]
         self._socket.send_multipart(parts)
         self._last_ns = time.monotonic_ns()
 

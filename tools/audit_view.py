@@ -2,58 +2,92 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.audit import Audit
-from pipeline.journal import read_journal
+from pipeline.audit import Audit, agreement_with
+from pipeline.history.journal_files import read_journal
+from pipeline.history.ordinals import count
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pipeline.messages import StageLatency
     from pipeline.station import RunReport
+    from tools.audit_report import AuditReport, StartReport
 
 
 def print_audit(report: RunReport) -> bool:
     """Print the audit of a finished run; True if every trigger has its one result and none was lost."""
     console = Console()
-    audit = Audit.from_results(read_journal(report.journal))
+    audit = Audit.from_results(read_journal(report.journal, epoch=report.epoch))
     _print_counts(console, audit, report)
     _print_latencies(console, report.latencies)
-    _print_agreement(console, audit)
+    _print_agreement(console, audit.truth)
     failures = audit.failures(opened=report.triggers)
     if report.dropped:
         console.print(f"[yellow]a subscriber was too slow {report.dropped} times and lost results[/]")
     return _print_verdict(console, failures, report.journal)
 
 
-def print_journal(path: Path) -> bool:
-    """Print the audit of a journal; True if it holds exactly one result for every trigger."""
+def print_report(report: AuditReport) -> None:
+    """Print the audit of a journal over its starts."""
     console = Console()
-    audit = Audit.from_results(read_journal(path))
-    _print_counts(console, audit, None)
-    _print_agreement(console, audit)
-    return _print_verdict(console, audit.failures(), path)
+    _print_starts(console, report.starts)
+    rows = {"triggers": report.triggers, "[green]accept[/]": report.accepts, "[red]reject[/]": report.rejects}
+    rows |= {f"  {reason}": number for reason, number in report.rejects_by_reason.items()}
+    rows["lost"] = sum(count(start.gaps) for start in report.starts)
+    rows["repeated"] = sum(len(start.repeated) for start in report.starts)
+    _print_rows(console, rows)
+    latency = report.latency
+    if latency is not None:
+        console.print(
+            f"trigger to published: p50 {latency.p50_ms:.2f} ms, p99 {latency.p99_ms:.2f} ms, "
+            f"max {latency.max_ms:.2f} ms"
+        )
+    truth: Counter[tuple[str, bool]] = Counter()
+    for kind, parts, failed in report.truth:
+        truth[kind, True], truth[kind, False] = failed, parts - failed
+    _print_agreement(console, truth)
+    failures = [f"start {start.epoch}: {failure}" for start in report.starts for failure in start.failures]
+    _print_verdict(console, failures, Path(report.journal))
 
 
-def _print_counts(console: Console, audit: Audit, report: RunReport | None) -> None:
+def _print_starts(console: Console, starts: list[StartReport]) -> None:
+    table = Table(title="starts", title_justify="left")
+    for column in ("opened (UTC)", "epoch", "end"):
+        table.add_column(column)
+    for column in ("triggers", "accept", "reject"):
+        table.add_column(column, justify="right")
+    for start in starts:
+        counts = (start.triggers, start.accepts, start.rejects)
+        table.add_row(start.opened[:19], start.epoch[:8], start.end, *map(str, counts))
+    console.print(table)
+
+
+def _print_rows(console: Console, rows: dict[str, int]) -> None:
     table = Table(title="audit", title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right")
-    table.add_row("triggers", str(report.triggers if report else audit.triggers))
-    table.add_row("[green]accept[/]", str(audit.accepts))
-    table.add_row("[red]reject[/]", str(audit.rejects.total()))
-    for reason, count in audit.rejects.most_common():
-        table.add_row(f"  {reason}", str(count))
-    table.add_row("lost", str(len(audit.missing)))
-    if report is not None:
-        table.add_row("free-run frames skipped", str(report.frames_skipped))
-        table.add_row("frames that never came", str(report.frames_lost))
-        table.add_row("process restarts", str(report.restarts))
+    for name, number in rows.items():
+        table.add_row(name, str(number))
     console.print(table)
+
+
+def _print_counts(console: Console, audit: Audit, report: RunReport) -> None:
+    rows = {
+        "triggers": report.triggers,
+        "[green]accept[/]": audit.accepts,
+        "[red]reject[/]": audit.rejects.total(),
+    }
+    rows |= {f"  {reason}": number for reason, number in audit.rejects.most_common()}
+    rows["lost"] = count(audit.gaps)
+    rows["free-run frames skipped"] = report.frames_skipped
+    rows["frames that never came"] = report.frames_lost
+    rows["process restarts"] = report.restarts
+    _print_rows(console, rows)
 
 
 def _print_latencies(console: Console, latencies: list[StageLatency]) -> None:
@@ -67,8 +101,8 @@ def _print_latencies(console: Console, latencies: list[StageLatency]) -> None:
     console.print(table)
 
 
-def _print_agreement(console: Console, audit: Audit) -> None:
-    agreement = audit.agreement()
+def _print_agreement(console: Console, truth: Counter[tuple[str, bool]]) -> None:
+    agreement = agreement_with(truth)
     if agreement is None:
         return
     caught, defects, false_rejects, good = agreement
@@ -76,8 +110,8 @@ def _print_agreement(console: Console, audit: Audit) -> None:
     table.add_column("part")
     for column in ("parts", "called anomalous"):
         table.add_column(column, justify="right")
-    for kind in sorted({kind for kind, _ in audit.truth}):
-        failed, passed = audit.truth[kind, True], audit.truth[kind, False]
+    for kind in sorted({kind for kind, _ in truth}):
+        failed, passed = truth[kind, True], truth[kind, False]
         table.add_row(kind, str(failed + passed), f"{failed}  ({failed / (failed + passed):.1%})")
     console.print(table)
     parts = []

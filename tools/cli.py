@@ -13,6 +13,7 @@ from tools.errors import run_app
 from tools.evaluate import evaluate
 from tools.gateway import gateway
 from tools.grab import grab
+from tools.keys import keys
 from tools.record import record
 from tools.replay import replay
 from tools.roi import roi
@@ -45,6 +46,7 @@ app.command()(roi)
 app.command()(bench)
 app.command()(soak)
 app.command()(simulate)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ def run_app(app: typer.Typer) -> None:
     from pipeline.cameras.camera import CameraError
     from pipeline.config import ConfigError
     from pipeline.crew import StationError
-    from pipeline.journal import JournalError
+    from pipeline.history.journal_files import JournalError
     from pipeline.recording import RecordingError
 
     foreseen = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import zmq
 
 from pipeline import requests
+from pipeline.access.limits import REQUESTS_PER_S
 from pipeline.client import Message, ResultSubscriber
 from pipeline.crew import StationError
 from pipeline.messages import HeatmapHeader, ResultHeader, StatusHeader
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 READY_S = 60.0
 LAST_WORDS_S = 5.0
 LISTEN_S = 0.05
+PACE_S = 1 / REQUESTS_PER_S
 
 
 class Listener:
@@ -44,6 +46,7 @@ class Listener:
         self._station, self._shots = station, deque(shots)
         self._asked: Counter[str] = Counter()
         self._running = self._halted = False
+        self._not_before_s = 0.0
         self._heard, self._ended, self._closing = (threading.Event() for _ in range(3))
         self._error: Exception | None = None
         endpoints = station.endpoints
@@ -121,6 +124,8 @@ class Listener:
             self.heatmaps[header.result_id] = message.payload or b""
 
     def _ask(self, requester: zmq.Socket[bytes]) -> None:
+        time.sleep(max(0.0, self._not_before_s - time.monotonic()))
+        self._not_before_s = time.monotonic() + PACE_S
         camera = self._shots.popleft()
         self._asked[camera] += 1
         request = requests.TriggerRequest(trigger_id=self._asked[camera], camera=camera)
@@ -128,7 +133,9 @@ class Listener:
         if not requester.poll(round(READY_S * 1e3)):
             raise StationError("replay: the station does not answer a trigger.")
         reply = requests.decode_reply(requester.recv())
-        if not isinstance(reply, requests.TriggerReply) or not reply.taken:
+        if not isinstance(reply, requests.TriggerReply):
+            raise StationError(f"replay: the station does not take a trigger: {reply}")
+        if not reply.taken:
             self._shots.clear()  # it was told to stop
 
 

@@ -25,8 +25,9 @@ def replay_config(config: Config, recording: Recording, pace: Pace) -> Config:
     """The same station with the recording in place of its cameras.
 
     It has sockets of its own, so that no output acts on a replay; its journal lies in a directory `replay`
-    inside the configured one; every heatmap is published. With pace `fastest` frames are asked for one by
-    one, and there is no hurry: the deadline is `NO_HURRY_MS`.
+    inside the configured one; it archives nothing, and keeps nothing for consumers; every heatmap is
+    published. With pace `fastest` frames are asked for one by one, and there is no hurry: the deadline is
+    `NO_HURRY_MS`.
 
     Raises:
         ConfigError: recording and configuration do not have the same cameras.
@@ -48,6 +49,9 @@ def replay_config(config: Config, recording: Recording, pace: Pace) -> Config:
         config,
         station=station,
         sockets=msgspec.structs.replace(config.sockets, results=local, heatmaps=local, replay=local),
+        security=None,
+        consumers=(),
+        archive=None,
         cameras=[_camera(camera, recording, pace) for camera in config.cameras],
         heatmap=msgspec.structs.replace(config.heatmap, policy="all", codec="none"),
     )

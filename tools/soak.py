@@ -32,7 +32,7 @@ def soak(  # noqa: PLR0917 - options of a command
 
     from pipeline.audit import Audit
     from pipeline.config import load_config
-    from pipeline.journal import read_journal
+    from pipeline.history.journal_files import read_journal
     from pipeline.station import Station
     from tools.audit_view import print_audit
     from tools.machine import description
@@ -62,7 +62,7 @@ def soak(  # noqa: PLR0917 - options of a command
         sampler.stop()
     holds = print_audit(report) and report.restarts == 0
     usage = sampler.usage(report.triggers)
-    late = Audit.from_results(read_journal(report.journal)).rejects["late"]
+    late = Audit.from_results(read_journal(report.journal, epoch=report.epoch)).rejects["late"]
     found = {
         **_times(report, TIMES),
         "memory_growth_percent": max((u.growth_percent for u in usage.values()), default=0.0),

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import typer
-import yaml
 
 from calibration.fit import FitSettings
 from calibration.record import CalibrationError
 from engines.hlgfa import PAPER
 from pipeline.explain import explain
+from pipeline.yaml_text import YamlError, read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,10 +55,10 @@ def training_settings(
 
 def _changed(settings: FitSettings, file: Path) -> FitSettings:
     try:
-        changes = yaml.safe_load(file.read_text(encoding="utf-8"))
+        changes = read_yaml(file.read_bytes())
     except OSError as error:
         raise CalibrationError(f"{file}: cannot be read ({error.strerror}). Name a YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YamlError as error:
         raise CalibrationError(f"{file}: is not valid YAML: {error}") from error
     raw = _merged(msgspec.to_builtins(settings), {} if changes is None else changes)
     try:

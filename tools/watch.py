@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pipeline.access.keys import ClientKeys
     from pipeline.client import Message, ResultSubscriber
     from pipeline.stream_check import Notice
 
@@ -22,10 +24,12 @@ def watch(
     endpoint: Annotated[str, typer.Argument(help="The station's results address.")] = "tcp://127.0.0.1:5550",
     json: Annotated[bool, typer.Option("--json", help="One line of JSON a message.")] = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after this many results.")] = None,
+    server_key: Annotated[Path | None, typer.Option(help="The station's public key file.")] = None,
+    keys: Annotated[Path | None, typer.Option(help="Your own secret key file.")] = None,
 ) -> None:
-    """Show the verdicts of a station as they come."""
+    """Show the verdicts of a station as they come; one on another machine wants keys (docs/security.md)."""
     try:
-        _watch(endpoint, json=json, count=count)
+        _watch(endpoint, json=json, count=count, keys=_client_keys(server_key, keys))
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
@@ -33,10 +37,29 @@ def watch(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _watch(endpoint: str, *, json: bool, count: int | None) -> None:
+def _client_keys(server: Path | None, secret: Path | None) -> ClientKeys | None:
+    """The keys, None without any.
+
+    Raises:
+        ConfigError: only one of the two is given, or a file cannot be used.
+    """
+    from pipeline.access.keys import load_client_keys
+    from pipeline.config import ConfigError
+
+    if server is None and secret is None:
+        return None
+    if server is None or secret is None:
+        raise ConfigError(
+            "keys: found one of --server-key and --keys, expected both: the station's public file and your "
+            "secret one. Run: hlgfa keys make"
+        )
+    return load_client_keys(secret=secret, server=server)
+
+
+def _watch(endpoint: str, *, json: bool, count: int | None, keys: ClientKeys | None) -> None:
     from pipeline.client import ResultSubscriber
 
-    with ResultSubscriber(endpoint) as subscriber:
+    with ResultSubscriber(endpoint, keys=keys) as subscriber:
         if json:
             for item in _until(subscriber, count):
                 if item is not None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipeline.messages import Reason
-from pipeline.stream_check import EpochChange, Gap, Repeat, Stale
+from pipeline.stream_check import EpochChange, Gap, Lost, Repeat, Stale
 
 if TYPE_CHECKING:
     from pipeline.messages import ResultHeader, StatusHeader
@@ -80,6 +80,8 @@ def describe(notice: Notice) -> str:
     if isinstance(notice, Gap):
         count = notice.last - notice.first + 1
         return f"lost {count} of {notice.stream}: {notice.first} to {notice.last}"
+    if isinstance(notice, Lost):
+        return f"{notice.stream} {notice.first} to {notice.last} is not to be had any more"
     if isinstance(notice, EpochChange):
         return "the station was restarted"
     if isinstance(notice, Repeat):

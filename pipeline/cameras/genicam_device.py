@@ -22,6 +22,7 @@ PRODUCER_PATH = (
     "GENICAM_GENTL64_PATH"  # the GenTL standard's own: directories in which producers are installed
 )
 UPDATE_MS = 1_000
+MAX_DESCRIPTION_BYTES = 32 * 2**20
 _NOT_IN_USE = (0, 1)  # access status unknown, or readable and writable; 2 and more: somebody has it
 
 
@@ -123,14 +124,16 @@ def _description(port: Any) -> str:
     scheme, _, rest = port.url_info_list[0].url.partition(":")
     if scheme.lower() == "local":
         _, address, size = rest.partition("?")[0].split(";")
-        data = bytes(port.read(int(address, 16), int(size, 16))[1])
+        data = bytes(port.read(int(address, 16), min(int(size, 16), MAX_DESCRIPTION_BYTES))[1])
     elif scheme.lower() == "file":
         data = Path(unquote(urlparse(f"file:{rest.partition('?')[0]}").path)).read_bytes()
     else:
         raise CameraError(f"found the description of the device at {scheme}:{rest}, expected local: or file:")
     if data.startswith(b"PK"):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            data = archive.read(archive.namelist()[0])
+        with zipfile.ZipFile(io.BytesIO(data)) as archive, archive.open(archive.namelist()[0]) as packed:
+            data = packed.read(MAX_DESCRIPTION_BYTES + 1)
+    if len(data) > MAX_DESCRIPTION_BYTES:
+        raise CameraError(f"found a description of the device above {MAX_DESCRIPTION_BYTES} bytes.")
     return data.rstrip(b"\0").decode("utf-8")
 
 

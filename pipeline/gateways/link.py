@@ -5,6 +5,8 @@ Rules:
    is dropped there, which shows as a gap. The station is never waited for and never slowed.
 2. A trigger is sent only over a connection that stands, and never again: after a time without answer the
    socket is thrown away with everything in it, so that no old trigger reaches a restarted station.
+3. What was missed is not asked for again: it would hold up what comes after it, and no PLC may act on it any
+   more. Who needs all of it is a durable consumer (docs/journal.md).
 """
 
 from __future__ import annotations
@@ -18,15 +20,18 @@ import msgspec
 import zmq
 import zmq.asyncio
 
-from pipeline.client import ResultSubscriber
+from pipeline.access.keys import load_local_keys
+from pipeline.client import ResultSubscriber, connect
 from pipeline.config import ConfigError
 from pipeline.messages import Reason
 from pipeline.requests import ErrorReply, TriggerReply, decode_reply, encode
+from pipeline.socket_config import is_local
 from pipeline.wire import MessageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from pipeline.access.keys import ClientKeys
     from pipeline.client import Message
     from pipeline.config import Config
     from pipeline.requests import TriggerRequest
@@ -43,7 +48,7 @@ class StationLink:
         """Connect; a station that is not there yet is waited for.
 
         Raises:
-            ConfigError: an address has no fixed port.
+            ConfigError: an address has no fixed port or cannot be connected to, or its keys cannot be used.
         """
         sockets, station = config.sockets, config.station
         for name, endpoint in (("results", sockets.results), ("replay", sockets.replay)):
@@ -51,12 +56,17 @@ class StationLink:
                 raise ConfigError(
                     f"sockets.{name}: found {endpoint}, expected a fixed port: a gateway cannot find it else."
                 )
-        self._subscriber = ResultSubscriber(sockets.results, line=station.line, station=station.name)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="station")
-        self._endpoint = sockets.replay
+        self._endpoint, self._keys = reachable(sockets.replay), _keys(config, sockets.replay)
         self._timeout_s = station.deadline_ms / 1000
         self._context = zmq.asyncio.Context()
         self._dealer = self._connect()
+        self._subscriber = ResultSubscriber(
+            reachable(sockets.results),
+            line=station.line,
+            station=station.name,
+            keys=_keys(config, sockets.results),
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="station")
         self._answers: asyncio.Task[None] | None = None
         self._asked: dict[str, asyncio.Future[TriggerReply]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -116,11 +126,8 @@ class StationLink:
 
     def _connect(self) -> zmq.asyncio.Socket:
         dealer = self._context.socket(zmq.DEALER)
-        dealer.setsockopt(zmq.LINGER, 0)
         dealer.setsockopt(zmq.IMMEDIATE, 1)
-        dealer.setsockopt(zmq.IPV6, int("[" in self._endpoint))
-        dealer.connect(self._endpoint)
-        return dealer
+        return connect(dealer, self._endpoint, self._keys)
 
     def _start_anew(self) -> None:
         """Throw the socket away, and with it what the station has not read."""
@@ -140,6 +147,26 @@ class StationLink:
         self._thread.shutdown()
         self._subscriber.close()
         self._context.destroy(linger=0)
+
+
+def reachable(endpoint: str) -> str:
+    """Where a client on the station's machine connects to: an address for all networks is none to go to."""
+    for everywhere, here in (
+        ("tcp://*:", "127.0.0.1"),
+        ("tcp://0.0.0.0:", "127.0.0.1"),
+        ("tcp://[::]:", "[::1]"),
+    ):
+        if endpoint.startswith(everywhere):
+            return f"tcp://{here}:{endpoint.removeprefix(everywhere)}"
+    return endpoint
+
+
+def _keys(config: Config, endpoint: str) -> ClientKeys | None:
+    """The gateway's keys, None for an address that wants none."""
+    if config.security is None or is_local(endpoint):
+        return None
+    assert config.gateways is not None
+    return load_local_keys(config.security, config.gateways.key)
 
 
 def _refused(reply: ErrorReply) -> TriggerReply:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.audit import Audit
-from pipeline.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.messages import Reason, ResultHeader
 from support.lines import folder_camera, make_raw_config, paint_parts
 from support.listener import Listener
@@ -44,8 +44,10 @@ def test_a_full_disk_turns_accepts_into_rejects_until_there_is_room(tmp_path: Pa
         station.terminate()
         listener.wait_for(lambda: listener.statuses[-1].state == "Halted", "the last words")
         code, out = station.finish()
+    kept = tmp_path / path.name
     with file:
-        recorded = list(read_journal(Path(f"/proc/self/fd/{file.fileno()}")))
+        kept.write_bytes(file.read())
+    recorded = list(read_journal(kept))
     _check_account(listener.results, recorded)
     assert [(e.severity, e.code) for e in listener.events if e.kind == "fault"] == [
         ("error", Reason.JOURNAL_FAILED),

@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from pipeline.audit import Audit
-from pipeline.journal import read_journal
+from pipeline.history.journal_files import journal_files, read_journal
 from pipeline.messages import Reason, ResultHeader
 from support.lines import folder_camera, make_raw_config, paint_parts
 from support.listener import Listener
@@ -43,7 +43,9 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
 
 def _journals(root: Path) -> dict[str, list[ResultHeader]]:
     """Results on record, by epoch."""
-    return {path.stem: list(read_journal(path)) for path in (root / "journal").glob("*.journal")}
+    directory = root / "journal"
+    epochs = [file.epoch for file in journal_files(directory)]
+    return {epoch: list(read_journal(directory, epoch=epoch)) for epoch in epochs}
 
 
 def test_a_station_that_was_killed_starts_again(tmp_path: Path, listener: Listener) -> None:
@@ -51,7 +53,7 @@ def test_a_station_that_was_killed_starts_again(tmp_path: Path, listener: Listen
     config = _loaded_config(tmp_path, period_ms=10)
     with StationProcess(config) as station:
         watched = [os.pidfd_open(pid) for pid in station.children]
-        assert len(watched) == 2
+        assert len(watched) == 3
         listener.wait_for(lambda: len(listener.results) > 30, "results")
         station.kill()
     for fd in watched:

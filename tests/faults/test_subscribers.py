@@ -15,7 +15,7 @@ import pytest
 
 from pipeline.audit import Audit
 from pipeline.config import Config, parse_config
-from pipeline.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.messages import ResultHeader
 from pipeline.station import Station
 from pipeline.stream_check import Gap

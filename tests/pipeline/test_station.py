@@ -12,11 +12,14 @@ from calibration.roi import FILE_NAME as ROI_NAME
 from calibration.roi import Roi, inspected_area, save_roi
 from engines.manifest import load_manifest
 from pipeline import requests
+from pipeline.access.key_maker import make_keys
+from pipeline.access.keys import load_client_keys
 from pipeline.audit import Audit
 from pipeline.config import ConfigError, parse_config
 from pipeline.crew import StationError
-from pipeline.journal import read_journal
-from pipeline.messages import HeatmapHeader, Reason
+from pipeline.history.journal_files import read_journal
+from pipeline.messages import HeatmapHeader, Reason, StatsHeader
+from pipeline.sockets import show_keys
 from pipeline.station import Station
 from support.lines import folder_camera, make_config, make_raw_config, paint_parts, running
 from support.tiny_model import THRESHOLD, make_calibration, make_model
@@ -241,6 +244,30 @@ def test_status_tells_of_readiness_and_the_end(tmp_path: Path) -> None:
     assert camera.triggers == camera.accepts + camera.rejects == 3
     counters = [status.counter for status in line.statuses]
     assert counters == list(range(1, len(counters) + 1))
+
+
+def test_a_stranger_at_the_door_is_an_event_and_counted(tmp_path: Path) -> None:
+    for name in ("station", "stranger"):
+        make_keys(tmp_path / name, name)
+    public = tmp_path / "station" / "station.key"
+    stranger = load_client_keys(secret=tmp_path / "stranger" / "stranger.key_secret", server=public)
+    raw = make_raw_config(tmp_path, [folder_camera(paint_parts(tmp_path / "parts", 200))], stats_period_s=0.1)
+    raw["sockets"]["replay"] = "tcp://0.0.0.0:*"
+    raw["security"] = {"keys_dir": str(tmp_path / "station")}
+    with running(parse_config(raw, origin="test")) as line, zmq.Context() as context:
+        line.wait_for(lambda: bool(line.statuses), "a status")
+        port = line.station.endpoints["replay"].rpartition(":")[2]
+        with context.socket(zmq.DEALER) as plc:
+            plc.linger = 0
+            show_keys(plc, stranger)
+            plc.connect(f"tcp://127.0.0.1:{port}")
+            line.wait_for(lambda: any(event.kind == "security" for event in line.events), "the event")
+            line.wait_for(lambda: any(stats.refused for stats in line.headers(StatsHeader)), "the count")
+        line.station.stop()
+        line.finish()
+    [text] = [event.text for event in line.events if event.kind == "security"]
+    assert "refused client keys, 1 new" in text
+    assert line.headers(StatsHeader)[-1].refused["client keys"] >= 1
 
 
 # What stops the start

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pipeline.config import parse_config
-from pipeline.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.messages import Reason
 from pipeline.recording import open_recording
 from support.lines import folder_camera, make_raw_config, paint_parts, running
@@ -111,10 +111,13 @@ def test_a_replay_keeps_to_itself(tmp_path: Path) -> None:
     """Its journal lies apart and its sockets are its own, so that it can run beside the line."""
     raw = make_raw_config(tmp_path, [folder_camera(paint_parts(tmp_path / "parts", 3))])
     raw["sockets"]["results"] = f"ipc://{tmp_path}/results"
+    raw["archive"] = {"directory": str(tmp_path / "archive"), "accept_every": 1}
+    raw["security"] = {"keys_dir": str(tmp_path / "keys of another user")}
     assert hlgfa("record", write(tmp_path, raw), "--out", tmp_path / "x.mcap").returncode == 0
     done = replay(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "archive").exists()
     assert list((tmp_path / "journal").glob("*.journal")) == []
     [journal] = (tmp_path / "journal" / "replay").glob("*.journal")
     assert len(list(read_journal(journal))) == 3

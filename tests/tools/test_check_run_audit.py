@@ -52,10 +52,28 @@ def test_the_audit_of_a_journal_with_a_hole_fails(tmp_path: Path, raw: dict[str,
     assert hlgfa("run", write(tmp_path, raw)).returncode == 0
     [journal] = (tmp_path / "journal").glob("*.journal")
     lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:3] + lines[4:]))
+    journal.write_bytes(b"".join(line for line in lines if b" result/cam1 4 " not in line))
     done = hlgfa("audit", journal)
     assert done.returncode == 1
     assert "no result for trigger 4" in done.stdout
+
+
+def test_the_audit_as_json_over_starts_and_of_a_period(tmp_path: Path, raw: dict[str, Any]) -> None:
+    for _ in range(2):
+        assert hlgfa("run", write(tmp_path, raw)).returncode == 0
+    report = json.loads(hlgfa("audit", tmp_path / "journal", "--json").stdout)
+    assert (report["holds"], report["triggers"], report["accepts"], report["rejects"]) == (True, 20, 16, 4)
+    assert report["rejects_by_reason"] == {"anomaly": 4}
+    assert report["latency"]["p50_ms"] > 0
+    assert [start["end"] for start in report["starts"]] == ["stopped", "stopped"]
+    second = report["starts"][1]["opened"]
+    later = json.loads(hlgfa("audit", tmp_path / "journal", "--json", "--from", second).stdout)
+    assert [start["epoch"] for start in later["starts"]] == [report["starts"][1]["epoch"]]
+    nothing = json.loads(hlgfa("audit", tmp_path / "journal", "--json", "--to", "2001-01-01").stdout)
+    assert (nothing["triggers"], nothing["starts"]) == (0, [])
+    wrong = hlgfa("audit", tmp_path / "journal", "--from", "yesterday")
+    assert wrong.returncode == 2
+    assert "--from: found 'yesterday', expected a time" in wrong.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -30,7 +30,7 @@ def test_a_line_that_keeps_its_budgets(tmp_path: Path) -> None:
     assert "BROKEN" not in done.stdout
     figures = json.loads(report.read_text())
     assert figures["triggers"] == 60
-    assert set(figures["processes"]) == {"station", "inspection", "capture-cam1", "capture-cam2"}
+    assert set(figures["processes"]) == {"station", "inspection", "historian", "capture-cam1", "capture-cam2"}
     assert figures["found"]["lost_frames"] == 0
     assert 0 < figures["found"]["overhead_p50_ms"] < figures["found"]["trigger_to_published_p99_ms"]
     assert {row["stage"] for row in figures["stages"]} >= {"transfer", "inference", "overhead"}

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.audit import Audit
 from pipeline.config import Config, parse_config
-from pipeline.journal import read_journal
+from pipeline.history.journal_files import read_journal
 from pipeline.station import RunReport, Station
 from support.listener import PATIENCE_S, Listener
 from support.tiny_model import make_model

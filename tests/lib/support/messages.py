@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from pipeline.config import SocketsConfig
 from pipeline.publisher import Publisher
+from pipeline.socket_config import SocketsConfig
 from pipeline.wire import HEADERS
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "docs" / "schema" / "examples"
@@ -26,7 +26,7 @@ def anywhere(**changes):
     return SocketsConfig(**{**addresses, **changes})
 
 
-def open_publisher(sockets=None, *, now_utc_ns=time.time_ns):
+def open_publisher(sockets=None, *, now_utc_ns=time.time_ns, keys=None):
     return Publisher(
         sockets or anywhere(),
         line="press-3",
@@ -34,6 +34,7 @@ def open_publisher(sockets=None, *, now_utc_ns=time.time_ns):
         epoch=f"epoch-{next(_EPOCHS)}",
         clock_kind="ntp",
         now_utc_ns=now_utc_ns,
+        keys=keys,
     )
 
 

@@ -8,13 +8,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 
-from pipeline.config import Config
-from pipeline.gateways.link import StationLink
+from pipeline.access.key_maker import make_keys
+from pipeline.config import Config, ConfigError
+from pipeline.gateways.link import StationLink, reachable
 from pipeline.messages import Reason
 from pipeline.requests import ErrorReply, TriggerReply, TriggerRequest, decode_request, encode
+from pipeline.socket_config import SecurityConfig
 from support.gateways import free_port, line_with
 
 DEADLINE_MS = 300
@@ -94,6 +97,29 @@ def test_answers_find_their_triggers_in_any_order(config: Config) -> None:
     replies = asyncio.run(play())
     assert [(reply.trigger_id, reply.taken) for reply in replies] == [(1, True), (0, False), (3, True)]
     assert replies[1].reason == "no"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "here"),
+    [
+        ("tcp://*:5550", "tcp://127.0.0.1:5550"),
+        ("tcp://0.0.0.0:5550", "tcp://127.0.0.1:5550"),
+        ("tcp://[::]:5550", "tcp://[::1]:5550"),
+        ("tcp://10.0.0.5:5550", "tcp://10.0.0.5:5550"),
+        ("ipc:///run/results", "ipc:///run/results"),
+    ],
+)
+def test_a_station_at_all_addresses_is_reached_at_one(endpoint: str, here: str) -> None:
+    assert reachable(endpoint) == here
+
+
+def test_a_station_with_keys_wants_one_of_the_gateway(tmp_path: Path) -> None:
+    make_keys(tmp_path / "keys", "station")
+    config = line_with(tmp_path, {"modbus": {"port": free_port()}})
+    sockets = msgspec.structs.replace(config.sockets, replay="tcp://0.0.0.0:5552")
+    security = SecurityConfig(keys_dir=str(tmp_path / "keys"))
+    with pytest.raises(ConfigError, match=r"gateway\.key_secret: cannot be read .* Run: hlgfa keys make"):
+        StationLink(msgspec.structs.replace(config, sockets=sockets, security=security))
 
 
 def test_a_station_that_does_not_answer_has_not_taken_it(config: Config) -> None:

@@ -1,0 +1,1 @@
+"""What the station keeps: the journal, what is asked of it and its consumers, the archive of frames."""
