@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from pipeline.history.ordinals import Ordinals, count, ordinal_of
 from pipeline.messages import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pipeline.messages import ResultHeader
+
+RECENT = 4096
+"""Results whose deadlines are remembered; far more than can be open at once."""
 
 
 class Audit:
     """Counts over the results of one start, or over those of a period.
 
     `gaps` are ranges of triggers without a result, `repeated` results beyond the first of a trigger: both
-    must be empty. `truth` counts (what the part was, whether it was called anomalous) for judged simulated
-    parts.
+    must be empty, but for `open_at_last` of a start that was killed. `truth` counts (what the part was, whether
+    it was called anomalous) for judged simulated parts.
     """
 
     def __init__(self, ordinals: Ordinals | None = None, *, first: int | None = 1) -> None:
@@ -38,6 +41,8 @@ class Audit:
         self._ordinals = ordinals or Ordinals()
         self._first = first
         self._last = 0
+        self._deadlines_ns: deque[tuple[int, int]] = deque(maxlen=RECENT)
+        self._decided_ns = 0
 
     @classmethod
     def from_results(cls, results: Iterable[ResultHeader]) -> Audit:
@@ -50,7 +55,7 @@ class Audit:
     def add(self, result: ResultHeader) -> None:
         """Note one result."""
         ordinal = ordinal_of(result.result_id)
-        if not self._ordinals.note(ordinal):
+        if not self._note(result, ordinal):
             self.repeated.append(ordinal)
         self._first = ordinal if self._first is None else min(self._first, ordinal)
         self._last = max(self._last, ordinal)
@@ -65,7 +70,12 @@ class Audit:
 
     def add_outside(self, result: ResultHeader) -> None:
         """Note that a trigger has its result, in another period."""
-        self._ordinals.note(ordinal_of(result.result_id))
+        self._note(result, ordinal_of(result.result_id))
+
+    def _note(self, result: ResultHeader, ordinal: int) -> bool:
+        self._deadlines_ns.append((ordinal, int(result.deadline_ns)))
+        self._decided_ns = max(self._decided_ns, int(result.t.decided))
+        return self._ordinals.note(ordinal)
 
     def expect(self, triggers: int) -> None:
         """Note how many triggers the start has counted up to its end."""
@@ -85,23 +95,35 @@ class Audit:
         return [] if self._first is None else self._ordinals.missing_within(self._first, self._last)
 
     @property
+    def open_at_last(self) -> list[tuple[int, int]]:
+        """The gaps that were still to be decided when the last result was.
+
+        The trigger after such a gap has a result, and had time left to its deadline when the last result was
+        decided. After a kill these parts have no result, and whoever waits for one rejects them.
+        """
+        deadlines_ns = dict(self._deadlines_ns)
+        return [gap for gap in self.gaps if deadlines_ns.get(gap[1] + 1, 0) > self._decided_ns]
+
+    @property
     def triggers(self) -> int:
         """Triggers that the journal proves: those with a result, and the gaps between them."""
         return self.results - len(self.repeated) + count(self.gaps)
 
-    def failures(self, *, opened: int | None = None) -> list[str]:
+    def failures(self, *, opened: int | None = None, excused: Collection[tuple[int, int]] = ()) -> list[str]:
         """What does not add up, in words; empty if everything does.
 
         Args:
             opened: triggers that the station counted, where it is known.
+            excused: gaps that need no result.
         """
         found = []
+        gaps = [gap for gap in self.gaps if gap not in excused]
         if opened is not None and opened != self.results:
             found.append(f"the station counted {opened} triggers, the journal has {self.results} results")
-        if self.triggers != self.results:
+        if self.triggers - count(excused) != self.results:
             found.append(f"{self.triggers} triggers, {self.accepts} accepts + {self.rejects.total()} rejects")
-        if self.gaps:
-            found.append(f"no result for trigger {_some([_range(gap) for gap in self.gaps])}")
+        if gaps:
+            found.append(f"no result for trigger {_some([_range(gap) for gap in gaps])}")
         if self.repeated:
             found.append(f"more than one result for trigger {_some([str(n) for n in self.repeated])}")
         return found

@@ -27,7 +27,10 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StartReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One start of the station in the period; `end` is what is known of how it ended."""
+    """One start of the station in the period; `end` is what is known of how it ended.
+
+    `gaps` are triggers without a result; those in `open_at_end` were still to be decided when it was killed.
+    """
 
     epoch: str
     opened: str
@@ -36,12 +39,17 @@ class StartReport(msgspec.Struct, frozen=True, kw_only=True):
     accepts: int
     rejects: int
     gaps: list[tuple[int, int]]
+    open_at_end: list[tuple[int, int]]
     repeated: list[int]
     failures: list[str]
 
 
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
-    """All starts together; `holds` if every trigger has its one result and no line is damaged."""
+    """All starts together.
+
+    `holds` if no line is damaged and every trigger has its one result, but for those that a killed start had
+    still to decide.
+    """
 
     schema: str = "hlgfa.audit/1.0"
     journal: str
@@ -102,6 +110,7 @@ def _start(journal: Path, found: StartAudit) -> StartReport:
         accepts=account.accepts,
         rejects=account.rejects.total(),
         gaps=account.gaps,
+        open_at_end=found.open_at_end,
         repeated=account.repeated,
         failures=found.failures,
     )

@@ -38,7 +38,9 @@ def print_report(report: AuditReport) -> None:
     _print_starts(console, report.starts)
     rows = {"triggers": report.triggers, "[green]accept[/]": report.accepts, "[red]reject[/]": report.rejects}
     rows |= {f"  {reason}": number for reason, number in report.rejects_by_reason.items()}
-    rows["lost"] = sum(count(start.gaps) for start in report.starts)
+    still_open = sum(count(start.open_at_end) for start in report.starts)
+    rows["lost"] = sum(count(start.gaps) for start in report.starts) - still_open
+    rows["open when it was killed, or now"] = still_open
     rows["repeated"] = sum(len(start.repeated) for start in report.starts)
     _print_rows(console, rows)
     latency = report.latency

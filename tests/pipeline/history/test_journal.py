@@ -248,8 +248,15 @@ def test_reason_names() -> None:
     assert reason_name(1003) == "site 1003"
 
 
-def at(ordinal: int, second: int, *, reason: Reason = Reason.OK) -> ResultHeader:
-    return msgspec.structs.replace(make_result(ordinal, reason=reason), published_ns=str(second * 10**9))
+def at(ordinal: int, second: int, *, reason: Reason = Reason.OK, left_s: float = 0.1) -> ResultHeader:
+    """A result that was decided and published at this second, `left_s` before its deadline."""
+    result = make_result(ordinal, reason=reason)
+    return msgspec.structs.replace(
+        result,
+        published_ns=str(second * 10**9),
+        deadline_ns=str(round((second + left_s) * 1e9)),
+        t=msgspec.structs.replace(result.t, decided=str(second * 10**9)),
+    )
 
 
 def write_at(directory: Path, moments: list[tuple[int, int]], *, epoch: str) -> None:
@@ -281,6 +288,20 @@ def test_results_in_files_that_were_removed_are_not_taken_for_lost(tmp_path: Pat
     assert first > 5
     [rest] = audit_starts(tmp_path)
     assert (rest.account.triggers, rest.failures) == (21 - first, [])
+
+
+@pytest.mark.parametrize(("left_s", "excused"), [(4.1, [(2, 3), (5, 5)]), (4.0, [(5, 5)]), (2.0, [])])
+def test_what_a_killed_start_had_still_to_decide_is_not_lost(
+    tmp_path: Path, left_s: float, excused: list[tuple[int, int]]
+) -> None:
+    """A gap is excused while the trigger after it had time left when the last result was decided."""
+    with Journal(tmp_path, epoch="a") as journal:
+        for ordinal, second in [(1, 1), (4, 4), (6, 6), (7, 8)]:
+            journal.append(at(ordinal, second, left_s=left_s))
+    [start] = audit_starts(tmp_path)
+    assert start.account.gaps == [(2, 3), (5, 5)]
+    assert start.open_at_end == excused
+    assert (start.failures == []) == (len(excused) == 2)
 
 
 def test_the_end_of_a_start_says_how_many_triggers_there_were(tmp_path: Path) -> None:
