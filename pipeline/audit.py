@@ -22,8 +22,8 @@ class Audit:
     """Counts over the results of one start, or over those of a period.
 
     `gaps` are ranges of triggers without a result, `repeated` results beyond the first of a trigger: both
-    must be empty, but for `open_at_last` of a start that was killed. `truth` counts (what the part was, whether
-    it was called anomalous) for judged simulated parts.
+    must be empty, but for `open_at_last` of a start that was killed. `truth` counts (what the part was,
+    whether it was called anomalous) for judged simulated parts.
     """
 
     def __init__(self, ordinals: Ordinals | None = None, *, first: int | None = 1) -> None:

@@ -14,9 +14,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
+import yaml
 
 from pipeline.config import load_config
 from pipeline.history.journal_audit import audit_starts
@@ -26,10 +27,8 @@ from tools.delivery_readers import CONSUMER, Place, Reader, check
 from tools.errors import run_app
 from tools.run import stop_on_signals
 
-if TYPE_CHECKING:
-    pass
-
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+CATCH_UP_HZ = 20
 
 
 class Plan(NamedTuple):
@@ -44,12 +43,12 @@ def run_test(directory: Path, plan: Plan) -> list[str]:
     """Run it all; returns what is wrong, in words, and prints figures."""
     config = directory / "config.yaml"
     raw = _raw_config(directory, plan.rate_hz)
-    config.write_text(_yaml(raw))
+    config.write_text(yaml.safe_dump(raw))
     readers = [Reader(name, raw["sockets"]) for name in ("quick", "slow", "stopped", "restarting")]
     journal_dir = Path(raw["station"]["journal_dir"])
     begin_s = time.monotonic()
     _station_until(config, journal_dir, plan, readers)
-    places = [(result.epoch, result.seq) for result in read_journal(journal_dir)]
+    places = _recorded(journal_dir)
     starts = list(audit_starts(journal_dir))
     failures = [f"start {start.epoch}: {failure}" for start in starts for failure in start.failures]
     target = places[plan.triggers - 1]
@@ -70,25 +69,44 @@ def _station_until(config: Path, journal_dir: Path, plan: Plan, readers: list[Re
     """Run the station until so many triggers are recorded and every reader has got them."""
     triggers, rate_hz, kills = plan
     rng = random.Random(2)  # noqa: S311 - no secret
-    waiting = [reader for reader in readers if reader.name != "stopped"]
     for _ in range(kills):
         station = _start(config)
         time.sleep(rng.uniform(0.1, 2 * triggers / rate_hz / (kills + 1)))
         station.send_signal(signal.SIGKILL)
         station.wait()
     station = _start(config)
-    target: Place | None = None
-    while target is None or not all(target in reader.got[-5_000:] for reader in waiting):
-        if station.poll() is not None:
-            raise RuntimeError(f"delivery test: the station has ended with {station.returncode}")
-        time.sleep(1.0)
-        if target is None:
-            places = [(result.epoch, result.seq) for result in read_journal(journal_dir)]
-            target = places[triggers - 1] if len(places) >= triggers else None
+    while len(places := _recorded(journal_dir)) < triggers:
+        _wait(station)
+    station.send_signal(signal.SIGTERM)
+    station.wait()
+    _catch_up(config, places[triggers - 1], readers)
+
+
+def _catch_up(config: Path, target: Place, readers: list[Reader]) -> None:
+    """Run on, slowly, until everyone who reads has got what was recorded."""
+    raw = yaml.safe_load(config.read_text())
+    for camera in raw["cameras"]:
+        camera["rate_hz"] = CATCH_UP_HZ
+        camera["trigger"]["period_ms"] = 1000 / CATCH_UP_HZ
+    config.write_text(yaml.safe_dump(raw))
+    station = _start(config)
+    waiting = [reader for reader in readers if reader.name != "stopped"]
+    while not all(target in reader.got for reader in waiting):
+        _wait(station)
     for reader in readers:
         reader.end()
     station.send_signal(signal.SIGTERM)
     station.wait()
+
+
+def _recorded(journal_dir: Path) -> list[Place]:
+    return [(result.epoch, result.seq) for result in read_journal(journal_dir)]
+
+
+def _wait(station: subprocess.Popen[bytes]) -> None:
+    if station.poll() is not None:
+        raise RuntimeError(f"delivery test: the station has ended with {station.returncode}")
+    time.sleep(2.0)  # reading a whole journal takes a core for longer
 
 
 def _start(config: Path) -> subprocess.Popen[bytes]:
@@ -121,12 +139,6 @@ def _raw_config(directory: Path, rate_hz: float) -> dict[str, Any]:
         "journal": {"file_mib": 1, "keep_mib": 100_000},
         "consumers": [{"name": CONSUMER, "limit_mib": 100_000}],
     }
-
-
-def _yaml(raw: dict[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(raw)
 
 
 @app.command()
