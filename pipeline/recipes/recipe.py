@@ -83,6 +83,7 @@ def read_recipe(path: Path) -> RecipeFile:
     try:
         data = path.read_bytes()
         raw = read_yaml(data)
+        _check_cameras(raw, path)
         recipe = msgspec.convert(raw, Recipe)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -91,6 +92,17 @@ def read_recipe(path: Path) -> RecipeFile:
     except msgspec.ValidationError as error:
         raise RecipeError(explain(str(error), raw, Recipe, str(path))) from error
     return RecipeFile(recipe=recipe, path=str(path), text_sha256=hashlib.sha256(data).hexdigest())
+
+
+def _check_cameras(raw: Any, path: Path) -> None:
+    """What is wrong within a camera's settings is said by its name, which the whole's message has not."""
+    cameras = raw.get("cameras") if isinstance(raw, dict) else None
+    for name, settings in cameras.items() if isinstance(cameras, dict) else ():
+        try:
+            msgspec.convert(settings, CameraSettings)
+        except msgspec.ValidationError as error:
+            where = f"{path}: cameras.{name}"
+            raise RecipeError(explain(str(error), settings, CameraSettings, where)) from error
 
 
 def engine_of(found: RecipeFile, base: EngineConfig) -> EngineConfig:
