@@ -19,7 +19,9 @@ def run_app(app: typer.Typer) -> None:
     from pipeline.cameras.camera import CameraError
     from pipeline.config import ConfigError
     from pipeline.history.journal_files import JournalError
+    from pipeline.recipes.recipe import RecipeError
     from pipeline.recording import RecordingError
+    from pipeline.requester import RequestError
 
     foreseen = (
         ConfigError,
@@ -29,6 +31,8 @@ def run_app(app: typer.Typer) -> None:
         StationError,
         JournalError,
         RecordingError,
+        RecipeError,
+        RequestError,
     )
     try:
         app()
