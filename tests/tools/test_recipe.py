@@ -68,3 +68,11 @@ def test_a_chosen_recipe_must_fit(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(raw))
     refused = hlgfa("recipe", "select", "1", str(written(tmp_path)), code=2)
     assert "cameras: found 'other', expected some of: cam1." in refused.stderr
+
+
+def test_check_names_every_recipe(tmp_path: Path) -> None:
+    write_recipe(tmp_path, 1)
+    config = written(tmp_path)
+    assert "recipe 1 version 1, Part 1" in hlgfa("check", str(config)).stdout
+    write_recipe(tmp_path, 2, deadline_ms=50_000)
+    assert "recipe 2 version 1: " in hlgfa("check", str(config), code=2).stdout
