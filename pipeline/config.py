@@ -12,22 +12,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from engines.engine import EngineError
-from engines.targets import check_combination
-from pipeline.camera_config import (
-    CameraConfig,
-    Fraction,
-    Name,
-    PositiveFloat,
-    Section,
-    TriggerConfig,
-    V4l2CameraConfig,
-    VideoCameraConfig,
-)
+from pipeline.camera_config import CameraConfig, Fraction, Name, PositiveFloat, Section
+from pipeline.config_checks import contradictions
 from pipeline.explain import explain
-from pipeline.gateway_config import GatewaysConfig, find_errors
+from pipeline.gateway_config import GatewaysConfig
 from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
-from pipeline.socket_config import SecurityConfig, SocketsConfig, is_local, keys_are_missing
+from pipeline.socket_config import SecurityConfig, SocketsConfig
 from pipeline.yaml_text import YamlError, read_yaml
 
 Cores = Annotated[list[Annotated[int, Meta(ge=0, le=4095)]], Meta(min_length=1)]
@@ -124,7 +114,7 @@ class RingConfig(Section, frozen=True, kw_only=True):
 
 
 class Config(Section, frozen=True, kw_only=True):
-    """A whole station."""
+    """A whole station. `recipes_dir` is a folder of recipes, null for a station of one product."""
 
     station: StationConfig
     sockets: SocketsConfig
@@ -140,6 +130,7 @@ class Config(Section, frozen=True, kw_only=True):
     budgets: BudgetsConfig = BudgetsConfig()
     gateways: GatewaysConfig | None = None
     security: SecurityConfig | None = None
+    recipes_dir: str | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -171,129 +162,7 @@ def parse_config(raw: Any, *, origin: str) -> Config:
         config = msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(explain(str(error), raw, Config, origin)) from error
-    _check_consistency(config, origin)
-    return config
-
-
-def _check_consistency(config: Config, origin: str) -> None:
-    try:
-        check_combination(config.engine.runtime, config.engine.precision)
-    except EngineError as error:
-        raise ConfigError(f"{origin}: {error}") from error
-    _check_engine_threads(config.engine, origin)
-    names = [camera.name for camera in config.cameras]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"{origin}: cameras: found the name {name!r} twice, expected unique names.")
-    endpoints = [config.sockets.results, config.sockets.heatmaps, config.sockets.replay]
-    for endpoint in endpoints:
-        if endpoints.count(endpoint) > 1 and not endpoint.endswith(":*"):
-            raise ConfigError(
-                f"{origin}: sockets: found {endpoint} twice, expected three different addresses."
-            )
-        if config.security is None and not is_local(endpoint):
-            raise ConfigError(f"{origin}: sockets: {keys_are_missing(endpoint)}")
-    for index, camera in enumerate(config.cameras):
-        _check_camera(camera, f"{origin}: cameras[{index}]")
-    _check_parts(config, origin)
-    _check_records(config, origin)
-    text = None if config.gateways is None else next(find_errors(config.gateways), None)
+    text = next(contradictions(config), None)
     if text is not None:
         raise ConfigError(f"{origin}: {text}")
-
-
-_ONLY_WITH = {
-    "period_ms": ("software",),
-    "announce_window_ms": ("line", "encoder"),
-    "encoder_counts": ("encoder",),
-    "max_age_ms": ("freerun",),
-}
-
-
-def _check_trigger(trigger: TriggerConfig, where: str) -> None:
-    for key, sources in _ONLY_WITH.items():
-        value = getattr(trigger, key)
-        if value is not None and trigger.source not in sources:
-            raise ConfigError(
-                f"{where}.{key}: found {value} with source {trigger.source!r}, expected it only with source "
-                f"{' or '.join(repr(source) for source in sources)}."
-            )
-    if trigger.source == "encoder" and trigger.encoder_counts is None:
-        raise ConfigError(
-            f"{where}.encoder_counts: found null with source 'encoder', expected the counts between parts."
-        )
-
-
-def _check_parts(config: Config, origin: str) -> None:
-    """Every camera of a common part can be told which part it is."""
-    by_name = {camera.name: camera for camera in config.cameras}
-    for name in config.parts.cameras if config.parts is not None else ():
-        camera = by_name.get(name)
-        if camera is None:
-            raise ConfigError(
-                f"{origin}: parts.cameras: found {name!r}, expected some of: {', '.join(by_name)}."
-            )
-        trigger = camera.trigger
-        asked = trigger.source == "software" and trigger.period_ms is None
-        if not asked and trigger.announce_window_ms is None:
-            raise ConfigError(
-                f"{origin}: parts.cameras: found camera {name!r} with trigger source {trigger.source!r}, "
-                "expected 'software' without period_ms, or announce_window_ms: only so is it known whose "
-                "frame it is."
-            )
-
-
-def _check_records(config: Config, origin: str) -> None:
-    names = [consumer.name for consumer in config.consumers]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"{origin}: consumers: found the name {name!r} twice, expected unique names.")
-    if config.archive is not None and config.archive.queue_frames >= config.ring.slots - 1:
-        raise ConfigError(
-            f"{origin}: archive.queue_frames: found {config.archive.queue_frames} of ring.slots "
-            f"{config.ring.slots}, expected at least two slots to be left for new frames."
-        )
-
-
-def _check_camera(camera: CameraConfig, where: str) -> None:
-    trigger = camera.trigger
-    _check_trigger(trigger, f"{where}.trigger")
-    if isinstance(camera, VideoCameraConfig):
-        _check_video(camera, where)
-    if isinstance(camera, V4l2CameraConfig) and trigger.every_frame:
-        raise ConfigError(
-            f"{where}.trigger.source: found {trigger.source!r} for a V4L2 camera, which has no input "
-            "line. Set 'freerun' or 'software'."
-        )
-
-
-def _check_video(camera: VideoCameraConfig, where: str) -> None:
-    """Refuse what an address or a file cannot do; the address is not shown, it may hold a password."""
-    if not camera.is_stream:
-        return
-    if not camera.url.startswith("rtsp://"):
-        scheme = camera.url.partition("://")[0]
-        raise ConfigError(f"{where}.url: found an address {scheme}://, expected rtsp:// or a file's path.")
-    if camera.trigger.every_frame:
-        raise ConfigError(
-            f"{where}.trigger.source: found {camera.trigger.source!r} for an RTSP stream, which has no input "
-            "line. Set 'freerun' or 'software'."
-        )
-    if camera.rate_hz is not None or camera.loop:
-        raise ConfigError(
-            f"{where}: found rate_hz or loop for an RTSP stream, expected them only for a file. Remove them."
-        )
-
-
-def _check_engine_threads(engine: EngineConfig, origin: str) -> None:
-    cores = engine.cores
-    if cores is not None and len(set(cores)) < max(engine.threads, len(cores)):
-        raise ConfigError(
-            f"{origin}: engine.cores: found {cores} for {engine.threads} threads, expected as many different "
-            "cores at least."
-        )
-    if engine.spinning and engine.runtime != "onnxruntime":
-        raise ConfigError(
-            f"{origin}: engine.spinning: found true with runtime {engine.runtime!r}, expected it only with "
-            "'onnxruntime'."
-        )
+    return config

@@ -2,63 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-import zmq
-
-from pipeline.frame import CHANNELS
 from pipeline.internal import (
     CameraLost,
     CameraReady,
     EndOfFrames,
-    EngineReady,
     FrameReady,
     Go,
     Heartbeat,
     HistorianReady,
-    Inspected,
-    InspectionFailed,
-    InspectionStart,
     NoFrame,
-    ProtocolError,
     StartFailed,
     Stop,
-    StubSpec,
     decode_from_capture,
     decode_from_historian,
-    decode_from_inspection,
 )
 from pipeline.messages import Reason
-from pipeline.preflight import size_mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pipeline.attendance import Attendance
+    from pipeline.camera_config import CameraConfig
     from pipeline.camera_line import CameraLine
     from pipeline.child import Child
     from pipeline.config import Config
     from pipeline.flow import Flow
     from pipeline.history.history import History
-    from pipeline.messages import EventKind
+    from pipeline.inspector import Inspector
     from pipeline.outbox import Outbox
 
 STOP_S = 2.0
 ANSWERS_PER_TURN = 16
-LAST_WORDS_MS = 200
-"""How long a child may take to close before it is killed."""
-
-
-class StationError(Exception):
-    """The station cannot start; the message says what, found, expected, do."""
 
 
 class Crew:
-    """All children of a station. `handlers` says what to call when a socket or descriptor is readable.
+    """All children of a station. One that is lost while the line runs is replaced, after a back-off.
 
-    Until `started` is called a child that fails or dies stops the start; from then on it is a fault of the
-    running station: an event, a `not ready`, and a restart with back-off.
+    `on_camera` hears of every camera that is ready (None) or lost (why).
     """
 
     def __init__(
@@ -66,35 +49,32 @@ class Crew:
         config: Config,
         *,
         lines: dict[str, CameraLine],
-        inspection: Child,
+        inspector: Inspector,
         history: History,
         flow: Flow,
         outbox: Outbox,
-        poller: zmq.Poller,
-        stub_engine_ms: float | None,
+        attendance: Attendance,
     ) -> None:
         self._config = config
-        self._stub_engine_ms = stub_engine_ms
         self._lines = lines
-        self._inspection = inspection
+        self._inspector = inspector
         self._history = history
         self._flow = flow
         self._outbox = outbox
-        self._poller = poller
-        self._started = False
-        self.handlers: dict[object, Callable[[], None]] = {}
+        self._attendance = attendance
+        self.on_camera: Callable[[str, str | None], None] = lambda _name, _error: None
 
     @property
     def children(self) -> list[Child]:
         """Every child."""
         cameras = [line.child for line in self._lines.values()]
-        return [self._inspection, self._history.line.child, *cameras]
+        return [self._inspector.child, self._history.line.child, *cameras]
 
     @property
     def ready(self) -> bool:
         """Whether the engine and all cameras are ready; a recorded camera that has ended counts as ready."""
         lines = all(line.child.state == "ready" or line.ended for line in self._lines.values())
-        return lines and self._inspection.state == "ready"
+        return lines and self._inspector.child.state == "ready"
 
     @property
     def complete(self) -> bool:
@@ -104,7 +84,7 @@ class Crew:
     @property
     def engine_state(self) -> str:
         """State of the inspection process."""
-        return self._inspection.state
+        return self._inspector.child.state
 
     @property
     def waiting_for(self) -> str:
@@ -113,14 +93,14 @@ class Crew:
 
     def start(self, now_ns: int) -> None:
         """Start every child."""
-        self._start_inspection(now_ns)
+        self._inspector.start(now_ns)
         self._start_historian(now_ns)
         for line in self._lines.values():
             self._start_capture(line, now_ns)
 
     def go(self) -> None:
         """Let the frames come. From now on a loss is a fault and no longer a failed start."""
-        self._started = True
+        self._attendance.started = True
         for line in self._lines.values():
             line.child.send(Go())
 
@@ -129,17 +109,14 @@ class Crew:
         for child in self.children:
             child.send(Stop())
         for child in self.children:
-            self._forget(child)
+            self._attendance.forget(child)
             child.join(STOP_S)
 
     def check(self, now_ns: int) -> None:
         """Bury who has fallen silent, restart whose back-off is over."""
         silence_ns = self._config.station.child_silence_ms * 1_000_000
         start_ns = round(self._config.station.start_timeout_s * 1e9)
-        if self._inspection.overdue(now_ns, silence_ns=silence_ns, start_ns=start_ns):
-            self._lose_inspection(now_ns, "has fallen silent")
-        elif self._inspection.restart_due(now_ns):
-            self._start_inspection(now_ns)
+        self._inspector.check(now_ns, silence_ns=silence_ns, start_ns=start_ns)
         historian = self._history.line.child
         if historian.overdue(now_ns, silence_ns=silence_ns, start_ns=start_ns):
             self._lose_historian(now_ns, "has fallen silent")
@@ -152,67 +129,22 @@ class Crew:
             elif line.child.restart_due(now_ns) and not line.ended:
                 self._start_capture(line, now_ns)
 
-    def watch(self, socket: zmq.Socket[bytes] | int, handler: Callable[[], None]) -> None:
-        """Poll a socket or descriptor, and call the handler when it is readable."""
-        self._poller.register(socket, zmq.POLLIN)
-        self.handlers[socket] = handler
+    # Cameras
 
-    def _start_inspection(self, now_ns: int) -> None:
-        child = self._inspection
-        rings = [line.ring_spec() for line in self._lines.values()]
-        start = InspectionStart(
-            endpoint=child.endpoint,
-            engine=self._config.engine,
-            rings=rings,
-            codec=self._config.heatmap.codec,
-            realtime=self._config.realtime,
-            stub=self._stub(),
-        )
-        child.start(start, fds=tuple(spec.fd for spec in rings), now_ns=now_ns)
-        self._attend(child, self._hear_inspection, self._lose_inspection)
-
-    def _stub(self) -> StubSpec | None:
-        if self._stub_engine_ms is None:
-            return None
-        camera = next(iter(self._lines.values())).config
-        return StubSpec(
-            height_px=camera.height_px,
-            width_px=camera.width_px,
-            channels=CHANNELS[camera.pixel_format],
-            wait_ms=self._stub_engine_ms,
-        )
+    def set_camera(self, line: CameraLine, config: CameraConfig) -> None:
+        """Open a camera again with other settings; `on_camera` hears how that goes. No part may be open."""
+        line.config = config
+        line.ended = False
+        if line.child.state in {"starting", "ready"}:
+            line.reopening = True
+            line.child.send(Stop())
 
     def _start_capture(self, line: CameraLine, now_ns: int) -> None:
         child = line.child
         child.start(line.capture_start(self._config.realtime), fds=(line.ring.fd,), now_ns=now_ns)
-        self._attend(
+        self._attendance.attend(
             child, lambda: self._hear_capture(line), lambda now, why: self._lose_capture(line, now, why)
         )
-
-    def _start_historian(self, now_ns: int) -> None:
-        child, start = self._history.line.child, self._history.start_message()
-        child.start(start, fds=tuple(spec.fd for spec in start.rings), now_ns=now_ns)
-        self._attend(child, self._hear_historian, self._lose_historian)
-
-    def _attend(self, child: Child, hear: Callable[[], None], lose: Callable[[int, str], None]) -> None:
-        assert child.socket is not None
-        self.watch(child.socket, lambda: self._hear(hear, lose))
-        self.watch(child.pidfd, lambda: lose(monotonic_ns(), "has died"))
-
-    @staticmethod
-    def _hear(hear: Callable[[], None], lose: Callable[[int, str], None]) -> None:
-        """Nothing that a child says may take the station down."""
-        try:
-            hear()
-        except ProtocolError as error:
-            lose(monotonic_ns(), f"was stopped: {error}")
-
-    def _forget(self, child: Child) -> None:
-        for socket in (child.socket, child.pidfd):
-            if self.handlers.pop(socket, None) is not None:
-                self._poller.unregister(socket)
-
-    # What the children say
 
     def _hear_capture(self, line: CameraLine) -> None:
         for parts in line.child.receive(monotonic_ns()):
@@ -225,26 +157,42 @@ class Crew:
             elif isinstance(message, Heartbeat):
                 line.count(message)
             elif isinstance(message, CameraReady):
-                self._on_ready(line.child, "camera", f"camera {line.name} is ready: {message.info.model}")
-                self.warn(message.refused)
-                if self._started:
-                    line.child.send(Go())
+                self._on_camera_ready(line, message)
             elif isinstance(message, EndOfFrames):
                 line.ended = True
             elif isinstance(message, CameraLost | StartFailed):
-                self._on_last_words(line.child, message)
+                self._attendance.last_words(line.child, message)
 
-    def _hear_inspection(self) -> None:
-        for parts in self._inspection.receive(monotonic_ns()):
-            message = decode_from_inspection(parts[0])
-            if isinstance(message, Inspected):
-                self._flow.on_inspected(message, parts[1] if len(parts) > 1 else None)
-            elif isinstance(message, InspectionFailed):
-                self._flow.on_inspection_failed(message)
-            elif isinstance(message, EngineReady):
-                self._on_engine_ready(message)
-            elif isinstance(message, StartFailed):
-                self._on_last_words(self._inspection, message)
+    def _on_camera_ready(self, line: CameraLine, message: CameraReady) -> None:
+        if line.reopening:
+            return  # it was told to end before it could say so
+        text = f"camera {line.name} is ready: {message.info.model}"
+        self._attendance.ready(line.child, "camera", text)
+        self._attendance.warn(message.refused)
+        if self._attendance.started:
+            line.child.send(Go())
+        self.on_camera(line.name, None)
+
+    def _lose_capture(self, line: CameraLine, now_ns: int, why: str) -> None:
+        text = self._attendance.bury(line.child, now_ns, why, lambda: self._hear_capture(line))
+        if line.reopening:
+            line.reopening = line.ended = False
+            self._flow.on_camera_lost(line, "the camera is opened with other settings")
+            self._start_capture(line, now_ns)
+            return
+        if line.ended:
+            line.forget_device()
+            return
+        self._flow.on_camera_lost(line, text)
+        self._attendance.announce(line.child, "camera", text, Reason.CAMERA_LOST)
+        self.on_camera(line.name, text)
+
+    # The historian
+
+    def _start_historian(self, now_ns: int) -> None:
+        child, start = self._history.line.child, self._history.start_message()
+        child.start(start, fds=tuple(spec.fd for spec in start.rings), now_ns=now_ns)
+        self._attendance.attend(child, self._hear_historian, self._lose_historian)
 
     def _hear_historian(self) -> None:
         """A few messages only: the answers to a replay are many, and results go before them."""
@@ -252,92 +200,14 @@ class Crew:
         for parts in child.receive(monotonic_ns(), ANSWERS_PER_TURN):
             message = decode_from_historian(parts[0])
             if isinstance(message, HistorianReady):
-                self._on_ready(child, "config", "the historian is ready: replay and archive")
+                self._attendance.ready(child, "config", "the historian is ready: replay and archive")
             elif isinstance(message, StartFailed):
-                self._on_last_words(child, message)
+                self._attendance.last_words(child, message)
             else:
                 self._history.on_message(message, parts[1:])
 
-    def _on_ready(self, child: Child, kind: EventKind, text: str) -> None:
-        child.mark_ready(monotonic_ns())
-        self._outbox.fault(child.name, None)
-        self._outbox.event(kind, "info", text)
-        self._outbox.status_now()
-
-    def _on_engine_ready(self, message: EngineReady) -> None:
-        info = message.info
-        for line in self._lines.values():
-            error = size_mismatch(
-                line.config,
-                model=info.model_id,
-                width_px=info.width_px,
-                height_px=info.height_px,
-                channels=info.channels,
-            )
-            if error is not None:  # the files were exchanged under a running station: keep it, not them
-                raise ProtocolError(error) if self._started else StationError(error)
-        self._outbox.set_engine(message)
-        self._on_ready(
-            self._inspection, "model", f"{info.model_id} is ready on {info.runtime}, {info.device}"
-        )
-        self.warn(message.refused)
-
-    def warn(self, refused: list[str]) -> None:
-        """Say what the operating system refused; the line runs without it."""
-        for text in dict.fromkeys(refused):
-            self._outbox.event("config", "warning", text)
-
-    def _on_last_words(self, child: Child, message: CameraLost | StartFailed) -> None:
-        child.last_words = message.text
-        if not self._started:
-            raise StationError(message.text)
-
-    # When they go
-
-    def _lose_capture(self, line: CameraLine, now_ns: int, why: str) -> None:
-        self._await_last_words(line.child)
-        with contextlib.suppress(ProtocolError):
-            self._hear_capture(line)  # what it said before it went still counts
-        text = self._bury(line.child, now_ns, why)
-        if line.ended:
-            line.forget_device()
-            return
-        self._flow.on_camera_lost(line, text)
-        self._announce(line.child, "camera", text, Reason.CAMERA_LOST)
-
-    def _lose_inspection(self, now_ns: int, why: str) -> None:
-        self._await_last_words(self._inspection)
-        with contextlib.suppress(ProtocolError):
-            self._hear_inspection()
-        text = self._bury(self._inspection, now_ns, why)
-        self._flow.on_engine_lost(text)
-        self._announce(self._inspection, "fault", text, Reason.ENGINE_ERROR)
-
     def _lose_historian(self, now_ns: int, why: str) -> None:
         child = self._history.line.child
-        self._await_last_words(child)
-        with contextlib.suppress(ProtocolError):
-            self._hear_historian()
-        text = self._bury(child, now_ns, why)
+        text = self._attendance.bury(child, now_ns, why, self._hear_historian)
         self._history.on_lost()
-        self._announce(child, "fault", text, Reason.OK)
-
-    def _await_last_words(self, child: Child) -> None:
-        """While starting, wait for what a child that has just ended said: the end may be noticed before it.
-
-        Not on a running line, where nothing may wait.
-        """
-        if not self._started and child.socket is not None:
-            child.socket.poll(LAST_WORDS_MS)
-
-    def _bury(self, child: Child, now_ns: int, why: str) -> str:
-        self._forget(child)
-        last_words, code = child.last_words, child.bury(now_ns)
-        return last_words or f"process {child.name} {why} (exit code {code})"
-
-    def _announce(self, child: Child, kind: EventKind, text: str, reason: Reason) -> None:
-        if not self._started:
-            raise StationError(text)
-        self._outbox.fault(child.name, text)
-        self._outbox.event(kind, "error", text, reason=reason)
-        self._outbox.status_now()
+        self._attendance.announce(child, "fault", text, Reason.OK)

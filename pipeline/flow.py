@@ -1,6 +1,6 @@
 """From triggers and frames to judgements: what happens to every part, in the order in which it happens.
 
-Wiring of the ledger (which decides), the queue (who is next), the camera lines and the engine's process.
+Wiring of the ledger (which decides), the gate (by which recipe), the camera lines and the inspection line.
 """
 
 from __future__ import annotations
@@ -9,44 +9,45 @@ import time
 from typing import TYPE_CHECKING
 
 from pipeline.camera_line import Announcement
-from pipeline.dispatch import InspectionQueue, Waiting
-from pipeline.internal import Inspect, Shoot
-from pipeline.judge import Amendment, Prediction, Trigger
+from pipeline.dispatch import Waiting
+from pipeline.internal import Shoot
+from pipeline.judge import Trigger
 from pipeline.messages import Reason
 
 if TYPE_CHECKING:
     from pipeline.camera_line import CameraLine
-    from pipeline.child import Child
-    from pipeline.config import StationConfig
-    from pipeline.history.history_line import HistoryLine
-    from pipeline.internal import FrameReady, Inspected, InspectionFailed, NoFrame
-    from pipeline.judge import TriggerLedger
+    from pipeline.inspection_line import InspectionLine
+    from pipeline.internal import FrameReady, NoFrame
+    from pipeline.judge import Judgement, TriggerLedger
     from pipeline.messages import TriggerSource
     from pipeline.outbox import Outbox
+    from pipeline.recipes.gate import RecipeGate
     from pipeline.requests import TriggerRequest
 
 
 class Flow:
-    """Every trigger of a station on its way to its one result. New ones are taken while `accepting`."""
+    """Every trigger of a station on its way to its one result. New ones are taken while `accepting`.
+
+    `deadline_ns` is from a trigger to its result, for those that come from now on.
+    """
 
     def __init__(
         self,
-        config: StationConfig,
         *,
+        deadline_ns: int,
         lines: dict[str, CameraLine],
-        inspection: Child,
+        inspection: InspectionLine,
+        gate: RecipeGate,
         outbox: Outbox,
         ledger: TriggerLedger,
-        history: HistoryLine,
         stop_after: int | None,
     ) -> None:
-        self._deadline_ns = round(config.deadline_ms * 1e6)
+        self.deadline_ns = deadline_ns
         self._lines = lines
         self._inspection = inspection
+        self._gate = gate
         self._outbox = outbox
-        self._history = history
         self._stop_after = stop_after
-        self._queue = InspectionQueue()
         self._ordinal = 0
         self._open = False
         self.ledger = ledger
@@ -66,15 +67,15 @@ class Flow:
         return self._stop_after is not None and self._ordinal >= self._stop_after
 
     @property
-    def depth(self) -> int:
-        """Frames that wait for the engine or are at it."""
-        return len(self._queue) + (self._queue.in_flight is not None)
-
-    @property
     def idle(self) -> bool:
         """Whether everything that came has its result."""
         held = self.accepting and any(line.newest is not None for line in self._lines.values())
         return not held and not self.ledger.pending()
+
+    @property
+    def drained(self) -> bool:
+        """Whether no part is open and the engine has nothing: every slot of every ring is at rest."""
+        return not self.ledger.pending() and self._inspection.depth == 0
 
     # Triggers
 
@@ -87,13 +88,22 @@ class Flow:
             trigger_id=line.next_trigger_id(),
             source=source,
             triggered_ns=triggered_ns,
-            deadline_ns=triggered_ns + self._deadline_ns,
+            deadline_ns=triggered_ns + self.deadline_ns,
+            basis=self._gate.basis,
         )
-        judgement = self.ledger.open(trigger, time.monotonic_ns())
+        judgement = self._enter(trigger, stated=None, now_ns=time.monotonic_ns())
         if judgement is not None:
             self._outbox.conclude(judgement)
             return None
         return trigger.ordinal
+
+    def _enter(self, trigger: Trigger, *, stated: int | None, now_ns: int) -> Judgement | None:
+        """Open a trigger; the decision comes back if its id or the recipe has already made it."""
+        judgement = self.ledger.open(trigger, now_ns)
+        refusal = self._gate.refusal(trigger.triggered_ns, stated=stated)
+        if judgement is not None or refusal is None:
+            return judgement
+        return self.ledger.reject(trigger.ordinal, *refusal, now_ns)
 
     def _requested(self, line: CameraLine, request: TriggerRequest, now_ns: int) -> Trigger:
         """A trigger that was asked for from outside."""
@@ -104,9 +114,10 @@ class Flow:
             trigger_id=request.trigger_id,
             source="plc",
             triggered_ns=now_ns,
-            deadline_ns=now_ns + self._deadline_ns,
+            deadline_ns=now_ns + self.deadline_ns,
             part_id=request.part_id,
             job_id=request.job_id,
+            basis=self._gate.basis,
         )
 
     def open_requested(self, lines: list[CameraLine], request: TriggerRequest) -> None:
@@ -115,7 +126,7 @@ class Flow:
         triggers = [self._requested(line, request, now_ns) for line in lines]
         if len(triggers) > 1:
             self._outbox.parts.open([trigger.ordinal for trigger in triggers])
-        judgements = [self.ledger.open(trigger, now_ns) for trigger in triggers]
+        judgements = [self._enter(trigger, stated=request.recipe, now_ns=now_ns) for trigger in triggers]
         for line, trigger, judgement in zip(lines, triggers, judgements, strict=True):
             if judgement is None:
                 self.ask(line, trigger.ordinal, now_ns)
@@ -131,16 +142,14 @@ class Flow:
 
     def reject(self, ordinal: int, reason: Reason, text: str) -> None:
         """Reject a trigger and publish that; nothing happens if it is decided already."""
-        judgement = self.ledger.reject(ordinal, reason, text, time.monotonic_ns())
-        if judgement is not None:
-            self._outbox.conclude(judgement)
+        self._inspection.reject(ordinal, reason, text)
 
     def shoot(self, line: CameraLine, ordinal: int) -> None:
         """Ask the camera for the frame of an open trigger, or say why that cannot be."""
         if line.child.state != "ready":
             self.reject(ordinal, Reason.CAMERA_LOST, f"camera {line.name} is {line.state}")
-        elif self._inspection.state != "ready":
-            self.reject(ordinal, Reason.ENGINE_ERROR, f"the engine is {self._inspection.state}")
+        elif self._inspection.child.state != "ready":
+            self.reject(ordinal, Reason.ENGINE_ERROR, f"the engine is {self._inspection.child.state}")
         elif line.shooting is not None:
             self.reject(ordinal, Reason.TRIGGER_WHILE_BUSY, "the camera still owes the frame before")
         else:
@@ -237,79 +246,31 @@ class Flow:
             self.reject(ordinal, Reason.FRAME_FORMAT, wrong_format)
         elif slot is None:
             self.reject(ordinal, Reason.OVERRUN, "all slots of the ring are in use")
-        elif self._inspection.state != "ready":
-            self.reject(ordinal, Reason.ENGINE_ERROR, f"the engine is {self._inspection.state}")
         else:
-            self._queue.put(Waiting(ordinal=ordinal, camera=line.name, slot=slot, header=header))
+            self._inspection.put(Waiting(ordinal=ordinal, camera=line.name, slot=slot, header=header))
             return
         if slot is not None:
-            self._let_go(Waiting(ordinal=ordinal, camera=line.name, slot=slot, header=header))
-
-    def _let_go(self, item: Waiting) -> None:
-        """Give a frame's slot back, or to the historian first if the frame is to be kept."""
-        published = self._outbox.published(item.ordinal)
-        kept = (
-            published is not None
-            and self._history.wants(published.result.disposition, item.ordinal)
-            and self._history.keep(published, item.header, item.slot)
-        )
-        if not kept:
-            self._lines[item.camera].give_back(item.slot)
-
-    # Predictions
+            self._inspection.let_go(Waiting(ordinal=ordinal, camera=line.name, slot=slot, header=header))
 
     def dispatch(self) -> None:
         """Give the engine its next frame, if it is idle; free-run cameras come after triggered ones."""
-        if self._inspection.state != "ready" or self._queue.in_flight is not None:
-            return
-        if len(self._queue) == 0:
+        if self._inspection.hungry and not self._gate.held:
             self._take_newest()
-        while (item := self._queue.next()) is not None:
-            if self.ledger.is_open(item.ordinal):
-                self._inspection.send(Inspect(ordinal=item.ordinal, slot=item.slot, header=item.header))
-                return
-            self._queue.done(item.ordinal)  # too late already: do not make the next ones late, too
-            self._let_go(item)
+        self._inspection.dispatch()
 
     def _take_newest(self) -> None:
         for line in self._lines.values():
             newest, line.newest = line.newest, None
             if newest is None:
                 continue
-            if line.too_old(newest.header, time.monotonic_ns()):
+            stale = newest.header.exposed_ns < self._gate.valid_from_ns
+            if stale or line.too_old(newest.header, time.monotonic_ns()):
                 line.skipped_here += 1
                 line.give_back(newest.slot)
             elif self.accepting:
                 self._inspect_by_itself(line, newest)
             else:
                 line.give_back(newest.slot)
-
-    def on_inspected(self, message: Inspected, payload: bytes | None) -> None:
-        """The engine has answered."""
-        item = self._queue.done(message.ordinal)
-        prediction = Prediction(
-            score=message.score,
-            threshold=self._outbox.threshold,
-            regions=message.regions,
-            infer_start_ns=message.infer_start_ns,
-            infer_end_ns=message.infer_end_ns,
-        )
-        veto = self._outbox.veto(item.header)
-        decision = self.ledger.predict(message.ordinal, prediction, time.monotonic_ns(), veto=veto)
-        if isinstance(decision, Amendment):
-            self._outbox.amend(decision)
-        elif decision is not None:
-            heatmap = None
-            if message.heatmap is not None and payload is not None:
-                heatmap = (message.heatmap, payload)
-            self._outbox.conclude(decision, heatmap)
-        self._let_go(item)
-
-    def on_inspection_failed(self, message: InspectionFailed) -> None:
-        """The engine failed on one frame."""
-        item = self._queue.done(message.ordinal)
-        self.reject(message.ordinal, Reason.ENGINE_ERROR, message.text)
-        self._let_go(item)
 
     # Losses
 
@@ -318,9 +279,3 @@ class Flow:
         line.forget_device()
         for ordinal in self.ledger.awaiting_frame(line.name):
             self.reject(ordinal, Reason.CAMERA_LOST, text)
-
-    def on_engine_lost(self, text: str) -> None:
-        """The inspection process is gone: what was queued for it is rejected."""
-        for item in self._queue.clear():
-            self.reject(item.ordinal, Reason.ENGINE_ERROR, text)
-            self._let_go(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ from pipeline.messages import (
     PartHeader,
     PartMember,
     Reason,
+    RecipeSummary,
     ResultHeader,
     Times,
 )
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from pipeline.frame import FrameHeader
     from pipeline.internal import EngineReady, PackedHeatmap
     from pipeline.judge import Amendment, Judgement, TriggerLedger
-    from pipeline.messages import Common, HeatmapNote, ModelSummary, RecipeSummary
+    from pipeline.messages import Common, HeatmapNote, ModelSummary
     from pipeline.parts import PartJudgement
+    from pipeline.recipes.recipe import RecipeFile
 
 ABORTED = (Reason.LATE, Reason.NO_FRAME, Reason.CAMERA_LOST)
 
@@ -139,6 +142,16 @@ def heatmap_header(
         threshold=engine.map_threshold,
         roi_sha256=None,
     )
+
+
+def recipe_summary(engine: EngineReady, found: RecipeFile | None) -> RecipeSummary:
+    """What an engine judges by: its recipe, or, where there is none, its model and calibration."""
+    if found is not None and engine.recipe_sha256 is not None:
+        recipe = found.recipe
+        return RecipeSummary(id=str(recipe.id), version=recipe.version, sha256=engine.recipe_sha256)
+    text = f"{engine.info.model_sha256} {engine.calibration_sha256}"
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return RecipeSummary(id=engine.info.model_id, version=1, sha256=sha256)
 
 
 def camera_status(line: CameraLine, ledger: TriggerLedger) -> CameraStatus:

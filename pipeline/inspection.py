@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import msgspec
 import numpy as np
 
-from calibration.calibrated import Calibrated, load_calibrated
 from calibration.inspected import inspected_output
-from calibration.record import FILE_NAME, CalibrationError
-from calibration.threshold import calibrate
-from engines.affinity import pin
+from calibration.record import CalibrationError
 from engines.engine import EngineError
-from engines.load import open_engine
-from engines.records import file_sha256
-from engines.targets import engine_folder, needs_build
-from engines.verification import verify_at_start
 from pipeline import realtime
 from pipeline.heatmaps import pack_heatmap
+from pipeline.inspection_start import open_inspection
 from pipeline.internal import (
-    EngineReady,
     Inspect,
     Inspected,
     InspectionFailed,
@@ -34,15 +26,15 @@ from pipeline.internal import (
 )
 from pipeline.messages import Region
 from pipeline.realtime import GarbageCollector
+from pipeline.recipes.recipe import RecipeError
 from pipeline.ring import Ring
 from pipeline.worker import Link, fail_start, read_start
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from calibration.calibrated import Calibrated
     from engines.engine import Engine
-    from pipeline.config import EngineConfig
-    from pipeline.internal import StubSpec
 
 MAX_REGIONS = 16
 WAIT_MS = 100
@@ -116,7 +108,7 @@ def serve(  # noqa: PLR0917 - told apart by type
     calibrated: Calibrated,
     rings: dict[str, Ring],
     link: Link,
-    codec: str,
+    start: InspectionStart,
     garbage: GarbageCollector,
 ) -> None:
     """Answer every request until told to stop."""
@@ -129,12 +121,12 @@ def serve(  # noqa: PLR0917 - told apart by type
         request = decode_to_inspection(data)
         if isinstance(request, Stop):
             return
-        answer, payload = answer_request(engine, calibrated, rings[request.header.camera], request, codec)
+        answer, payload = answer_request(engine, calibrated, rings[request.header.camera], request, start)
         link.send(answer, payload)
 
 
 def answer_request(
-    engine: Engine, calibrated: Calibrated, ring: Ring, request: Inspect, codec: str
+    engine: Engine, calibrated: Calibrated, ring: Ring, request: Inspect, start: InspectionStart
 ) -> tuple[Inspected | InspectionFailed, bytes | None]:
     """Inspect the frame in the slot; an engine's failure is an answer, too."""
     begin_ns = time.monotonic_ns()
@@ -146,7 +138,7 @@ def answer_request(
     end_ns = time.monotonic_ns()
     packed, payload = None, None
     if found.heatmap is not None:
-        payload, raw_bytes, crc32 = pack_heatmap(found.heatmap, codec)
+        payload, raw_bytes, crc32 = pack_heatmap(found.heatmap, start.codec)
         shape = (found.heatmap.shape[0], found.heatmap.shape[1])
         packed = PackedHeatmap(shape=shape, raw_bytes=raw_bytes, crc32=crc32)
     answer = Inspected(
@@ -157,56 +149,10 @@ def answer_request(
         infer_start_ns=begin_ns,
         infer_end_ns=end_ns,
         heatmap=packed,
+        changes=start.changes,
+        model_sha256=engine.info.model_sha256,
     )
     return answer, payload
-
-
-def open_verified(config: EngineConfig) -> tuple[Engine, Calibrated]:
-    """Engine and what its results are judged by; an engine that was built is verified on this very device.
-
-    Raises:
-        EngineError: the engine cannot be loaded, or does not compute here what its model computes.
-        CalibrationError: the model has no calibration that fits.
-    """
-    model_dir, runtime, precision = Path(config.model), config.runtime, config.precision
-    if config.cores is not None:
-        pin(config.cores)  # before the runtime starts its threads
-    engine = open_engine(
-        model_dir, runtime=runtime, precision=precision, threads=config.threads, spinning=config.spinning
-    )
-    try:
-        info = engine.info
-        calibrated = load_calibrated(
-            model_dir,
-            model_sha256=info.model_sha256,
-            size_px=(info.height_px, info.width_px),
-            map_shape=(info.map_height, info.map_width),
-        )
-        if needs_build(runtime, precision):
-            verify_at_start(
-                engine,
-                engine_folder(model_dir, runtime, precision),
-                threshold=calibrated.calibration.threshold,
-                roi_sha256=None if calibrated.area is None else calibrated.area.sha256,
-                judge=lambda output: inspected_output(output, calibrated.inspected),
-            )
-    except BaseException:
-        engine.close()
-        raise
-    return engine, calibrated
-
-
-def _stubbed(spec: StubSpec) -> tuple[Engine, Calibrated]:
-    """An engine that waits, and a calibration under which it rejects everything."""
-    from engines.stub_engine import StubEngine
-
-    engine = StubEngine(
-        height_px=spec.height_px, width_px=spec.width_px, channels=spec.channels, wait_ms=spec.wait_ms
-    )
-    calibration = calibrate(
-        np.linspace(0.1, 1.0, 100, dtype=np.float64), rate=0.01, model_sha256=engine.info.model_sha256
-    )
-    return engine, Calibrated(calibration, None, None)
 
 
 def main() -> None:
@@ -215,31 +161,19 @@ def main() -> None:
     link = Link(start.endpoint)
     cv2.setNumThreads(1)
     # First of all: the runtime's threads take over what this one has. Its cores are the engine's own setting.
-    refused = realtime.apply(start.realtime, cores=None)
-    model_dir = Path(start.engine.model)
+    refused = realtime.stand_by() if start.standby else realtime.apply(start.realtime, cores=None)
     try:
-        engine, calibrated = open_verified(start.engine) if start.stub is None else _stubbed(start.stub)
-    except (EngineError, CalibrationError) as error:
+        engine, calibrated, ready = open_inspection(start, refused=refused)
+    except (EngineError, CalibrationError, RecipeError) as error:
         fail_start(link, str(error))
-    calibration = calibrated.calibration
     rings = {
         spec.camera: Ring(spec.fd, slots=spec.slots, slot_bytes=spec.slot_bytes, writable=False)
         for spec in start.rings
     }
     garbage = GarbageCollector()
     with link, engine:
-        link.send(
-            EngineReady(
-                info=engine.info,
-                threshold=calibration.threshold,
-                map_threshold=calibration.map_threshold,
-                heatmap_scale=calibration.heatmap_scale,
-                heatmap_offset=calibration.heatmap_offset,
-                calibration_sha256=file_sha256(model_dir / FILE_NAME) if start.stub is None else "0" * 64,
-                refused=refused,
-            )
-        )
-        serve(engine, calibrated, rings, link, start.codec, garbage)
+        link.send(ready)
+        serve(engine, calibrated, rings, link, start, garbage)
 
 
 if __name__ == "__main__":

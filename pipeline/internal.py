@@ -62,8 +62,19 @@ class StubSpec(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: float
 
 
+class RecipeText(msgspec.Struct, frozen=True, kw_only=True):
+    """The file of a recipe, and the hash of the text that the station has read of it."""
+
+    path: str
+    sha256: str
+
+
 class InspectionStart(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything an inspection process needs."""
+    """Everything an inspection process needs.
+
+    `changes` is the number of changeovers before it, which it says with every prediction. With `recipe` it
+    answers with the hash of all that the recipe refers to. `standby`: another one is still at work.
+    """
 
     endpoint: str
     engine: EngineConfig
@@ -71,6 +82,9 @@ class InspectionStart(msgspec.Struct, frozen=True, kw_only=True):
     codec: str
     realtime: RealtimeConfig
     stub: StubSpec | None = None
+    changes: int = 0
+    recipe: RecipeText | None = None
+    standby: bool = False
 
 
 class HistorianStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,7 +204,7 @@ class EndOfFrames(_Message, frozen=True, kw_only=True):
 
 
 class EngineReady(_Message, frozen=True, kw_only=True):
-    """The engine is loaded, calibrated and warm."""
+    """The engine is loaded, calibrated and warm; `recipe_sha256` is of the files of its recipe, if any."""
 
     info: EngineInfo
     threshold: float
@@ -198,6 +212,7 @@ class EngineReady(_Message, frozen=True, kw_only=True):
     heatmap_scale: float
     heatmap_offset: float
     calibration_sha256: str
+    recipe_sha256: str | None = None
     refused: list[str] = []
 
 
@@ -210,7 +225,10 @@ class PackedHeatmap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspected(_Message, frozen=True, kw_only=True):
-    """The prediction for one frame; `score` may be non-finite, then there is no heatmap."""
+    """The prediction for one frame; `score` may be non-finite, then there is no heatmap.
+
+    `changes` and `model_sha256` are those of the engine that has computed it.
+    """
 
     ordinal: int
     slot: int
@@ -219,6 +237,8 @@ class Inspected(_Message, frozen=True, kw_only=True):
     infer_start_ns: int
     infer_end_ns: int
     heatmap: PackedHeatmap | None
+    changes: int = 0
+    model_sha256: str = ""
 
 
 class InspectionFailed(_Message, frozen=True, kw_only=True):

@@ -5,7 +5,8 @@ Pure: no clock, no sockets, no processes; time comes in as `now_ns` (host monoto
 Rules:
 1. `open` starts an entry; every entry is decided exactly once: `triggers == accepts + rejects + pending`.
 2. `accept` needs all of: a complete frame of the right format, a finite score under the threshold, a station
-   whose journal can prove it, the decision before the deadline. Everything else is a reject with a reason.
+   whose journal can prove it, the decision before the deadline, and the very recipe that was in force when
+   the part was triggered. Everything else is a reject with a reason.
 3. What comes for an entry after its decision changes nothing; a late score becomes an `Amendment`.
 4. A trigger id that was seen before gets a reject of its own and leaves the first one alone.
 """
@@ -26,8 +27,18 @@ if TYPE_CHECKING:
 REMEMBERED_IDS = 1024
 
 
+class Basis(msgspec.Struct, frozen=True):
+    """What a part is judged by: `changes` counts the changeovers of this start, the model is the engine's."""
+
+    changes: int
+    model_sha256: str
+
+
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
-    """One request to inspect a part. `ordinal` is the station's own running number, unique per start."""
+    """One request to inspect a part. `ordinal` is the station's own running number, unique per start.
+
+    `basis` is what was in force when it came.
+    """
 
     ordinal: int
     camera: str
@@ -37,16 +48,21 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ns: int
     part_id: str | None = None
     job_id: str | None = None
+    basis: Basis | None = None
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine says of one frame; `score` and `threshold` in the same raw units."""
+    """What the engine says of one frame; `score` and `threshold` in the same raw units.
+
+    `basis` is what the engine itself says that it has computed the score with.
+    """
 
     score: float
     threshold: float
     regions: list[Region]
     infer_start_ns: int
     infer_end_ns: int
+    basis: Basis | None = None
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +165,11 @@ class TriggerLedger:
             if trigger is None:
                 return None
             return Amendment(trigger=trigger, prediction=prediction, late_ns=now_ns - trigger.deadline_ns)
+        if prediction.basis != entry.trigger.basis:
+            text = "the score is of another recipe's engine"
+            return self._decide(
+                ordinal, _Outcome("reject", "invalid", Reason.RECIPE_MISMATCH, text), now_ns, None
+            )
         return self._decide(ordinal, _dispose(entry, prediction, now_ns, veto), now_ns, prediction)
 
     def revoke(self, accepted: Judgement, reason: Reason, text: str) -> Judgement:

@@ -125,11 +125,32 @@ class ModelSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecipeSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """Which recipe was active."""
+    """Which recipe was active: its number as text, or the model's name where there are no recipes."""
 
     id: str
     version: int
     sha256: str
+
+
+class RecipeStatus(RecipeSummary, frozen=True, kw_only=True):
+    """The recipe in force; `changing` while neither it nor the next one is valid: triggers are rejects 30."""
+
+    state: Literal["active", "changing"] = "active"
+
+
+class RecipeChange(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a changeover has come.
+
+    `loading`, `verified`, then one of `switched`, `rolled_back` (parts were rejected meanwhile, the old
+    recipe goes on) and `failed` (nothing was touched). `sha256` is null until it is known, `operator` who
+    asked for it. At a start `switched` says what the station starts with.
+    """
+
+    id: str
+    version: int
+    sha256: str | None
+    state: Literal["loading", "verified", "switched", "rolled_back", "failed"]
+    operator: str
 
 
 class StreamRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,7 +282,7 @@ class StatusHeader(Header, frozen=True, kw_only=True):
     late: int
     cameras: list[CameraStatus]
     engine: str
-    recipe: RecipeSummary | None
+    recipe: RecipeStatus | None
 
 
 class EventHeader(Header, frozen=True, kw_only=True):
@@ -271,6 +292,7 @@ class EventHeader(Header, frozen=True, kw_only=True):
     severity: Severity
     code: int
     text: str
+    recipe: RecipeChange | None = None
 
 
 class StageLatency(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import math
 import time
@@ -19,7 +18,8 @@ from pipeline.messages import (
     HeatmapNote,
     ModelSummary,
     Reason,
-    RecipeSummary,
+    RecipeChange,
+    RecipeStatus,
     StatsHeader,
     StatusHeader,
     StreamRef,
@@ -37,7 +37,15 @@ if TYPE_CHECKING:
     from pipeline.history.journal import Journal
     from pipeline.internal import EngineReady, PackedHeatmap
     from pipeline.judge import Amendment, Judgement, Trigger, TriggerLedger
-    from pipeline.messages import AmendHeader, EventKind, PartHeader, ResultHeader, Severity, StationState
+    from pipeline.messages import (
+        AmendHeader,
+        EventKind,
+        PartHeader,
+        RecipeSummary,
+        ResultHeader,
+        Severity,
+        StationState,
+    )
     from pipeline.publisher import Publisher
 
 STATS_KEPT = 4096
@@ -84,15 +92,14 @@ class Outbox:
         """Threshold of the active model; NaN, under which nothing is accepted, without one."""
         return self._engine.threshold if self._engine else math.nan
 
-    def set_engine(self, engine: EngineReady) -> None:
-        """Take over what the engine's process says of its model and calibration."""
+    def set_engine(self, engine: EngineReady, recipe: RecipeSummary) -> None:
+        """Take over what the engine's process says of its model and calibration; they are of this recipe."""
         info = engine.info
         self._engine = engine
         self._model = ModelSummary(
             id=info.model_id, sha256=info.model_sha256, engine=info.runtime, precision=info.precision
         )
-        recipe = hashlib.sha256(f"{info.model_sha256} {engine.calibration_sha256}".encode()).hexdigest()
-        self._recipe = RecipeSummary(id=info.model_id, version=1, sha256=recipe)
+        self._recipe = recipe
 
     def veto(self, frame: FrameHeader) -> tuple[Reason, str] | None:
         """Why this station may not accept this frame's part, whatever its score; None if it may."""
@@ -158,10 +165,14 @@ class Outbox:
         *,
         reason: Reason = Reason.OK,
         camera: str | None = None,
+        recipe: RecipeChange | None = None,
     ) -> None:
         """Publish that something happened."""
         common = self._publisher.stamp("event", event=kind, camera=camera)
-        self._keep(EventHeader(**common, kind=kind, severity=severity, code=int(reason), text=text))
+        header = EventHeader(
+            **common, kind=kind, severity=severity, code=int(reason), text=text, recipe=recipe
+        )
+        self._keep(header)
 
     def tell_refusals(self, now_ns: int) -> None:
         """Announce and log what clients were refused, if something is due to be told."""
@@ -170,9 +181,16 @@ class Outbox:
             self.event("security", "warning", text)
 
     def status(
-        self, *, state: StationState, ready: bool, depth: int, lines: Iterable[CameraLine], engine: str
+        self,
+        *,
+        state: StationState,
+        ready: bool,
+        depth: int,
+        lines: Iterable[CameraLine],
+        engine: str,
+        changing: bool,
     ) -> None:
-        """Publish the station's heartbeat."""
+        """Publish the station's heartbeat; `changing` while no recipe is valid."""
         common = self._publisher.stamp("status")
         self._counter = (self._counter + 1) & 0xFFFF
         period_ms = self._config.station.status_period_ms
@@ -193,9 +211,20 @@ class Outbox:
             late=sum(n for (_, reason), n in rejects.items() if reason == Reason.LATE),
             cameras=[camera_status(line, self._ledger) for line in lines],
             engine=engine,
-            recipe=self._recipe,
+            recipe=self._recipe_status(changing=changing),
         )
         self._publisher.publish(header)
+
+    def _recipe_status(self, *, changing: bool) -> RecipeStatus | None:
+        if self._recipe is None:
+            return None
+        recipe = self._recipe
+        return RecipeStatus(
+            id=recipe.id,
+            version=recipe.version,
+            sha256=recipe.sha256,
+            state="changing" if changing else "active",
+        )
 
     def status_now(self) -> None:
         """Make the heartbeat due at once: something that it tells of has changed."""

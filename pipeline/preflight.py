@@ -21,6 +21,9 @@ from pipeline.access.keys import load_station_keys
 from pipeline.camera_config import FolderCameraConfig, VideoCameraConfig
 from pipeline.config import ConfigError
 from pipeline.frame import CHANNELS, frame_bytes
+from pipeline.recipes.plan import make_plan, plan_start
+from pipeline.recipes.recipe import RecipeError
+from pipeline.recipes.shelf import RecipeShelf
 from pipeline.ring import SHARED_MEMORY, page_bytes
 from pipeline.sockets import bind_socket
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.access.keys import StationKeys
     from pipeline.camera_config import CameraConfig
     from pipeline.config import Config
+    from pipeline.recipes.recipe import RecipeFile
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -51,11 +55,36 @@ def check_station(config: Config) -> Iterator[Finding]:
         if isinstance(camera, VideoCameraConfig) and not camera.is_stream:
             error = None if Path(camera.url).is_file() else f"found no file {camera.url}, expected a video."
             yield Finding(f"camera {camera.name}", error)
+    yield from _check_recipes(config)
     yield _check_memory(config)
     yield from _check_sockets(config)
     yield _check_writable("journal", Path(config.station.journal_dir), "station.journal_dir")
     if config.archive is not None:
         yield _check_writable("archive", Path(config.archive.directory), "archive.directory")
+
+
+def _check_recipes(config: Config) -> Iterator[Finding]:
+    """Files of recipes and whether they fit this station; their models only a changeover loads."""
+    if config.recipes_dir is None:
+        return
+    try:
+        plan_start(config)
+        found, problems = RecipeShelf(Path(config.recipes_dir)).look()
+    except (ConfigError, RecipeError) as error:
+        yield Finding("recipes", str(error))
+        return
+    for problem in problems:
+        yield Finding("recipes", problem)
+    for item in found:
+        yield _recipe_finding(item, config)
+
+
+def _recipe_finding(item: RecipeFile, config: Config) -> Finding:
+    try:
+        make_plan(item, config, changes=0, record=None)
+    except RecipeError as error:
+        return Finding(item.name, str(error))
+    return Finding(f"{item.name}, {item.recipe.title}", None)
 
 
 def size_mismatch(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
+import resource
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.affinity import pin
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from pipeline.config import RealtimeConfig
 
 MCL_CURRENT, MCL_FUTURE = 1, 2
+CAP_SYS_NICE = 1 << 23
+USUAL_NICE = 20
+"""RLIMIT_NICE from which a process may set itself to niceness 0: the limit is 20 less the niceness."""
+EXPENDABLE = "1000"
 COLLECT_S = 5.0
 LATEST_COLLECT_S = 60.0
 """A line that is never idle is collected then all the same."""
@@ -46,6 +53,47 @@ def apply(settings: RealtimeConfig, *, cores: list[int] | None) -> list[str]:
                 f"realtime.fifo_priority: refused ({error.strerror}); scheduled like any other program. "
                 "Allow it: ulimit -r, LimitRTPRIO= of the unit, CAP_SYS_NICE"
             )
+    return refused
+
+
+def stand_by() -> list[str]:
+    """For a process that loads beside the line: where memory runs out, the kernel is to end this one.
+
+    Its niceness was set by who started it. Returns one line if it was refused.
+    """
+    try:
+        Path("/proc/self/oom_score_adj").write_text(EXPENDABLE, encoding="ascii")
+    except OSError as error:
+        return [f"standby: refused ({error.strerror}); where memory runs out, another process may be ended"]
+    return []
+
+
+def may_promote() -> bool:
+    """Whether the system lets this process take a child's niceness back."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NICE)
+    if soft == resource.RLIM_INFINITY or soft >= USUAL_NICE:
+        return True
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) & CAP_SYS_NICE)
+    return False
+
+
+def promote(pid: int, settings: RealtimeConfig) -> list[str]:
+    """Schedule every thread of a process that has stood by as one at work; one line for what was refused."""
+    refused = []
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("0", encoding="ascii")
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(task.name), 0)
+            if settings.fifo_priority is not None:
+                os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(settings.fifo_priority))
+    except OSError as error:
+        refused.append(
+            f"changeover: refused the new engine its priority ({error.strerror}). Allow it: LimitNICE=0 and "
+            "LimitRTPRIO= of the unit, CAP_SYS_NICE"
+        )
     return refused
 
 

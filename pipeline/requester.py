@@ -12,6 +12,7 @@ import zmq
 from pipeline.client import connect
 from pipeline.reader import Message
 from pipeline.requests import (
+    ChangeoverRequest,
     ErrorReply,
     HeatmapReply,
     HeatmapRequest,
@@ -77,7 +78,7 @@ class Requester:
         """The answer to a request; do not use it for `replay`, whose answer is many.
 
         The request is sent again every second until it is answered, and after a refusal that may pass; not so
-        a `trigger`, which would be taken for a second one, or come too late for its part.
+        a `trigger` or a `changeover`, which would be taken for a second one, or come too late for its part.
 
         Raises:
             RequestError: it was refused, not answered in time, or answered by something else.
@@ -114,7 +115,7 @@ class Requester:
         request_id = f"request-{next(self._numbers)}"
         data = encode(msgspec.structs.replace(request, request_id=request_id))
         end_s = time.monotonic() + timeout_s
-        once = isinstance(request, TriggerRequest)
+        once = isinstance(request, TriggerRequest | ChangeoverRequest)
         if isinstance(request, RecordRequest):
             time.sleep(self._pace.delay_s(time.monotonic()))
         while (left_s := end_s - time.monotonic()) > 0:

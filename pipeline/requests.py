@@ -35,12 +35,27 @@ class SnapshotRequest(_Request, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class TriggerRequest(_Request, frozen=True, kw_only=True, tag="trigger"):
-    """Inspect a part now; without `camera` the station must have exactly one."""
+    """Inspect a part now; without `camera` the station must have exactly one.
+
+    With `recipe` the part is a reject 31 if that is not the active one.
+    """
 
     trigger_id: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
     part_id: Text | None = None
     job_id: Text | None = None
     camera: Text | None = None
+    recipe: Annotated[int, Meta(ge=1, le=0xFFFF)] | None = None
+
+
+class RecipesRequest(_Request, frozen=True, kw_only=True, tag="recipes"):
+    """Which recipes are there, and which one is active?"""
+
+
+class ChangeoverRequest(_Request, frozen=True, kw_only=True, tag="changeover"):
+    """Change to this recipe while the line runs. Progress comes as events of kind `recipe`."""
+
+    recipe: Annotated[int, Meta(ge=1, le=0xFFFF)]
+    operator: Text = ""
 
 
 class ReplayRequest(_Request, frozen=True, kw_only=True, tag="replay"):
@@ -113,6 +128,31 @@ class TriggerReply(_Reply, frozen=True, kw_only=True, tag="trigger"):
     reason: str = ""
 
 
+class RecipeEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One recipe; `sha256` of this version as it was verified here, null if it never was."""
+
+    id: int
+    version: int
+    title: str
+    sha256: str | None
+    active: bool
+
+
+class RecipesReply(_Reply, frozen=True, kw_only=True, tag="recipes"):
+    """The recipes by id, and what is wrong with files that cannot be used."""
+
+    recipes: list[RecipeEntry]
+    problems: list[str]
+
+
+class ChangeoverReply(_Reply, frozen=True, kw_only=True, tag="changeover"):
+    """`accepted`: the changeover has begun, and an event says how it ends; else `reason` says why not."""
+
+    recipe: int
+    accepted: bool
+    reason: str = ""
+
+
 class ItemReply(_Reply, frozen=True, kw_only=True, tag="item"):
     """One message of a replay; its topic and header are the next two frames."""
 
@@ -178,11 +218,14 @@ class ErrorReply(_Reply, frozen=True, kw_only=True, tag="error"):
     text: str
 
 
+RecipeRequest = RecipesRequest | ChangeoverRequest
 RecordRequest = ReplayRequest | HeatmapRequest | AckRequest | BacklogRequest
-Request = HelloRequest | SnapshotRequest | TriggerRequest | RecordRequest
+Request = HelloRequest | SnapshotRequest | TriggerRequest | RecipeRequest | RecordRequest
+RecipeReply = RecipesReply | ChangeoverReply
 RecordReply = ItemReply | EndReply | HeatmapReply | AckReply | BacklogReply
-Reply = HelloReply | SnapshotReply | TriggerReply | RecordReply | ErrorReply
+Reply = HelloReply | SnapshotReply | TriggerReply | RecipeReply | RecordReply | ErrorReply
 OPERATIONS = ["hello", "snapshot", "trigger"]
+RECIPE_OPERATIONS = ["recipes", "changeover"]
 RECORD_OPERATIONS = ["replay", "heatmap", "ack", "backlog"]
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

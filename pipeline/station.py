@@ -7,9 +7,7 @@ trigger gets its result whether or not anyone else is alive.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,23 +15,12 @@ import msgspec
 import zmq
 
 from pipeline import realtime
-from pipeline.access.keys import load_station_keys
-from pipeline.camera_line import CameraLine
-from pipeline.child import Child
-from pipeline.crew import Crew, StationError
-from pipeline.flow import Flow
-from pipeline.frame import frame_bytes
-from pipeline.history.history import History
-from pipeline.history.history_line import HistoryLine
-from pipeline.history.journal import Journal
-from pipeline.history.journal_repair import repair, repaired
-from pipeline.judge import TriggerLedger
-from pipeline.messages import Reason, StageLatency
-from pipeline.outbox import Outbox
-from pipeline.publisher import Publisher
+from pipeline.assembly import Wanted, assemble
+from pipeline.attendance import StationError
+from pipeline.history.journal_repair import repaired
+from pipeline.messages import StageLatency
 from pipeline.realtime import GarbageCollector
-from pipeline.requests import TriggerReply, TriggerRequest
-from pipeline.ring import SHARED_MEMORY, Ring, page_bytes
+from pipeline.trigger_desk import TriggerDesk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +29,6 @@ if TYPE_CHECKING:
     from pipeline.messages import StationState
 
 LONGEST_WAIT_MS = 50
-HISTORIAN_NICENESS = 5
-"""Its start alone (half a second of a core) cost a line at 50 parts/s frames on two busy cores."""
 
 
 class RunReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +58,8 @@ class Station:
             stub_engine_ms: for measurements: how long an engine waits that rejects every part.
 
         Raises:
-            ConfigError: an address, a key, the shared memory or the journal cannot be used.
+            ConfigError: an address, a key, the shared memory or the journal cannot be used, or the recipe
+                that was active last.
             JournalError: the torn end of an earlier file cannot be cut off.
         """
         self._config = config
@@ -82,99 +68,16 @@ class Station:
         self._poller = zmq.Poller()
         self._exit = contextlib.ExitStack()
         with contextlib.ExitStack() as opening:
-            self._open(opening, stop_after, stub_engine_ms)
+            wanted = Wanted(stop_after=stop_after, stub_engine_ms=stub_engine_ms)
+            parts = assemble(config, wanted, opening, poller=self._poller)
             self._exit = opening.pop_all()
-
-    def _open(
-        self, stack: contextlib.ExitStack, stop_after: int | None, stub_engine_ms: float | None
-    ) -> None:
-        config, epoch = self._config, str(uuid.uuid4())
-        self._publisher = stack.enter_context(self._make_publisher(epoch))
-        self._lines = {line.name: line for line in self._make_lines(stack)}
-        inspection = self._make_child("inspection", "pipeline.inspection", stack)
-        self._repairs = repair(Path(config.station.journal_dir))
-        self._journal = stack.enter_context(self._make_journal(epoch))
-        historian = self._make_child("historian", "pipeline.history.historian", stack, HISTORIAN_NICENESS)
-        history = HistoryLine(historian, config.archive)
-        ledger = TriggerLedger(guard_ns=round(config.station.deadline_guard_ms * 1e6))
-        self._outbox = Outbox(
-            config,
-            ledger=ledger,
-            journal=self._journal,
-            publisher=self._publisher,
-            history=history,
-            epoch=epoch,
-        )
-        self._history = History(
-            config,
-            history,
-            epoch=epoch,
-            lines=self._lines,
-            outbox=self._outbox,
-            publisher=self._publisher,
-        )
-        self._flow = Flow(
-            config.station,
-            lines=self._lines,
-            inspection=inspection,
-            outbox=self._outbox,
-            ledger=ledger,
-            history=history,
-            stop_after=stop_after,
-        )
-        self._crew = Crew(
-            config,
-            lines=self._lines,
-            inspection=inspection,
-            history=self._history,
-            flow=self._flow,
-            outbox=self._outbox,
-            poller=self._poller,
-            stub_engine_ms=stub_engine_ms,
-        )
+        self._publisher, self._journal, self._repairs = parts.publisher, parts.journal, parts.repairs
+        self._lines, self._outbox, self._history = parts.lines, parts.outbox, parts.history
+        self._gate, self._inspection, self._flow = parts.gate, parts.inspection, parts.flow
+        self._attendance, self._crew, self._recipes = parts.attendance, parts.crew, parts.recipes
+        self._desk = TriggerDesk(config.parts, lines=self._lines, flow=self._flow, state=lambda: self._state)
         for socket in self._publisher.poll_sockets():
-            self._crew.watch(socket, self._serve_publisher)
-
-    def _make_publisher(self, epoch: str) -> Publisher:
-        config = self._config
-        return Publisher(
-            config.sockets,
-            line=config.station.line,
-            station=config.station.name,
-            epoch=epoch,
-            clock_kind="free",
-            now_utc_ns=time.time_ns,
-            keys=None if config.security is None else load_station_keys(config.security),
-        )
-
-    def _make_journal(self, epoch: str) -> Journal:
-        settings = self._config.station
-        return Journal(
-            Path(settings.journal_dir),
-            epoch=epoch,
-            line=settings.line,
-            station=settings.name,
-            settings=self._config.journal,
-        )
-
-    def _make_lines(self, stack: contextlib.ExitStack) -> list[CameraLine]:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        stack.callback(self._context.term)
-        self._directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlgfa-")))
-        lines = []
-        for camera in self._config.cameras:
-            size = frame_bytes(camera.width_px, camera.height_px, camera.pixel_format)
-            slots = self._config.ring.slots
-            ring = Ring.create(SHARED_MEMORY, slots=slots, slot_bytes=page_bytes(size))
-            stack.enter_context(ring)
-            child = self._make_child(f"capture-{camera.name}", "pipeline.capture", stack)
-            lines.append(CameraLine(camera, ring, child))
-        return lines
-
-    def _make_child(self, name: str, module: str, stack: contextlib.ExitStack, niceness: int = 0) -> Child:
-        child = Child(name, module, context=self._context, directory=self._directory, niceness=niceness)
-        stack.callback(child.kill)
-        return child
+            self._attendance.watch(socket, self._serve_publisher)
 
     # Life
 
@@ -253,8 +156,10 @@ class Station:
         self._flow.accepting = not self._stopping
         self._crew.go()
         settings = self._config.realtime
-        self._crew.warn(realtime.apply(settings, cores=settings.station_cores))
-        self._crew.warn([repaired(found) for found in self._repairs])
+        self._attendance.warn(realtime.apply(settings, cores=settings.station_cores))
+        self._attendance.warn([repaired(found) for found in self._repairs])
+        if self._recipes is not None:
+            self._recipes.changer.announce_start()
         self._publish_status()
 
     def _finished(self) -> bool:
@@ -279,7 +184,7 @@ class Station:
         """Wait for whatever comes next and deal with it."""
         resume_ns = self._publisher.watch_connections(self._poller)
         for socket, _ in self._poller.poll(self._wait_ms(resume_ns)):
-            handler = self._crew.handlers.get(socket)
+            handler = self._attendance.handlers.get(socket)
             if handler is not None:  # an earlier handler of this turn may have buried its child
                 handler()
         now_ns = time.monotonic_ns()
@@ -287,6 +192,8 @@ class Station:
         self._flow.shoot_due(now_ns)
         self._flow.dispatch()
         self._crew.check(now_ns)
+        if self._recipes is not None:
+            self._recipes.changer.turn(now_ns)
         if self._outbox.status_due(now_ns):
             self._publish_status()
         self._outbox.stats_if_due(now_ns)
@@ -308,49 +215,13 @@ class Station:
         running = self._state == "ContinuousExecution" and not self._stopping
         self._outbox.status(
             state=self._state if self._crew.ready or self._state != "ContinuousExecution" else "Error",
-            ready=running and self._crew.ready,
-            depth=self._flow.depth,
+            ready=running and self._crew.ready and not self._gate.held,
+            depth=self._inspection.depth,
             lines=self._lines.values(),
             engine=self._crew.engine_state,
+            changing=self._gate.held,
         )
 
     def _serve_publisher(self) -> None:
-        self._publisher.serve(self._on_trigger, self._history.on_request)
-
-    def _on_trigger(self, request: TriggerRequest) -> TriggerReply:
-        """Take a trigger from outside; what is taken gets exactly one result."""
-        names = self._meant(request.camera)
-        refusal = self._refusal(names, request.camera)
-        if refusal is not None:
-            return TriggerReply(
-                trigger_id=request.trigger_id,
-                taken=False,
-                reason_code=int(Reason.RECIPE_NOT_READY),
-                reason=refusal,
-            )
-        self._flow.open_requested([self._lines[name] for name in names], request)
-        return TriggerReply(trigger_id=request.trigger_id, taken=True)
-
-    def _meant(self, camera: str | None) -> list[str]:
-        """Names of the cameras that a request is for."""
-        if camera is not None:
-            return [camera]
-        parts = self._config.parts
-        return list(self._lines) if parts is None else parts.cameras
-
-    def _refusal(self, names: list[str], camera: str | None) -> str | None:
-        unknown = [name for name in names if name not in self._lines]
-        if unknown or (len(names) > 1 and self._config.parts is None):
-            return f"found camera {camera!r}, expected one of: {', '.join(self._lines)}"
-        for name in names:
-            trigger = self._lines[name].config.trigger
-            if trigger.source == "freerun":
-                return f"camera {name} runs freely, expected trigger source 'software', 'line' or 'encoder'"
-            if trigger.every_frame and trigger.announce_window_ms is None:
-                return (
-                    f"camera {name} is triggered by {trigger.source!r}, expected 'software', or "
-                    "trigger.announce_window_ms to announce its parts"
-                )
-        if not self._flow.accepting:
-            return f"the station takes no triggers: {self._state}"
-        return None
+        on_recipe = None if self._recipes is None else self._recipes.on_request
+        self._publisher.serve(self._desk.take, self._history.on_request, on_recipe)

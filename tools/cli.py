@@ -14,6 +14,7 @@ from tools.evaluate import evaluate
 from tools.gateway import gateway
 from tools.grab import grab
 from tools.keys import keys
+from tools.recipe import recipe
 from tools.record import record
 from tools.replay import replay
 from tools.roi import roi
@@ -47,6 +48,7 @@ app.command()(bench)
 app.command()(soak)
 app.command()(simulate)
 app.add_typer(keys, name="keys")
+app.add_typer(recipe, name="recipe")
 
 
 def main() -> None:

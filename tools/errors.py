@@ -15,11 +15,13 @@ def run_app(app: typer.Typer) -> None:
     """Run a command line; an error whose message was written for the user is printed as it is."""
     from calibration.record import CalibrationError
     from engines.engine import EngineError
+    from pipeline.attendance import StationError
     from pipeline.cameras.camera import CameraError
     from pipeline.config import ConfigError
-    from pipeline.crew import StationError
     from pipeline.history.journal_files import JournalError
+    from pipeline.recipes.recipe import RecipeError
     from pipeline.recording import RecordingError
+    from pipeline.requester import RequestError
 
     foreseen = (
         ConfigError,
@@ -29,6 +31,8 @@ def run_app(app: typer.Typer) -> None:
         StationError,
         JournalError,
         RecordingError,
+        RecipeError,
+        RequestError,
     )
     try:
         app()

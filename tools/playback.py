@@ -12,8 +12,8 @@ import zmq
 
 from pipeline import requests
 from pipeline.access.limits import REQUESTS_PER_S
+from pipeline.attendance import StationError
 from pipeline.client import Message, ResultSubscriber
-from pipeline.crew import StationError
 from pipeline.messages import HeatmapHeader, ResultHeader, StatusHeader
 from pipeline.station import Station
 from pipeline.wire import MessageError

@@ -48,6 +48,7 @@ def replay_config(config: Config, recording: Recording, pace: Pace) -> Config:
     return msgspec.structs.replace(
         config,
         station=station,
+        recipes_dir=None,
         sockets=msgspec.structs.replace(config.sockets, results=local, heatmaps=local, replay=local),
         security=None,
         consumers=(),

@@ -9,6 +9,7 @@ Rules:
 4. A result is valid until the PLC acknowledges its number, triggers again or resets.
 5. While a trigger of this PLC is under way, or its result not acknowledged, results of others are not shown.
 6. A trigger counts only after the bit was seen low: what stood there at the start triggers nothing.
+7. A requested recipe that is new in its word and not the active one is asked of the station, once.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import msgspec
 from pipeline.gateways import registers
 from pipeline.gateways.registers import MAX_U16, Command, Shown, decode_command, encode_block
 from pipeline.messages import Reason
-from pipeline.requests import TriggerRequest
+from pipeline.requests import ChangeoverRequest, TriggerRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,8 +85,11 @@ class Bank:
         if self._pending is not None:
             self._give_up(Reason.STATION_SILENT, now_ns)
 
-    def command(self, words: Sequence[int], now_ns: int) -> TriggerRequest | None:
-        """Take in the 24 words that the PLC has written; returns the trigger for the station, if any."""
+    def command(self, words: Sequence[int], now_ns: int) -> TriggerRequest | ChangeoverRequest | None:
+        """Take in the 24 words that the PLC has written; returns what is to be asked of the station, if any.
+
+        A trigger and a changeover at once: the trigger is of a recipe that is not active, so it is refused.
+        """
         command = decode_command(words)
         if command is None:
             return None
@@ -100,7 +104,11 @@ class Bank:
         if not command.trigger:
             self._acknowledging = False
         elif not last.trigger:
-            return self._trigger(command, now_ns)
+            trigger = self._trigger(command, now_ns)
+            if trigger is not None:
+                return trigger
+        if command.recipe != last.recipe and not self._recipe_ok:
+            return ChangeoverRequest(recipe=command.recipe, operator="PLC")
         return None
 
     def words(self, now_ns: int) -> tuple[int, ...]:
@@ -130,7 +138,10 @@ class Bank:
         self._valid = False
         self._pending = (command.trigger_id, now_ns + self.layout.result_timeout_ns)
         return TriggerRequest(
-            trigger_id=command.trigger_id, part_id=command.part_id, camera=self.layout.camera
+            trigger_id=command.trigger_id,
+            part_id=command.part_id,
+            camera=self.layout.camera,
+            recipe=command.recipe or None,
         )
 
     def _refusal(self, trigger_id: int, now_ns: int) -> Reason | None:

@@ -8,11 +8,16 @@ from pipeline.client import Message
 from pipeline.gateways.bank import Bank, Layout
 from pipeline.gateways.station_view import shown
 from pipeline.messages import PartHeader, ResultHeader
+from pipeline.requests import ChangeoverRequest
 from pipeline.stream_check import EpochChange
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipeline.config import Config
+    from pipeline.gateways.link import StationLink
     from pipeline.gateways.station_view import StationView
+    from pipeline.requests import TriggerReply, TriggerRequest
     from pipeline.stream_check import Notice
 
 TIMEOUT_MARGIN_MS = 100.0
@@ -45,6 +50,18 @@ def make_banks(config: Config, station: StationView) -> list[Bank]:
     if config.parts is not None:
         banks.append(Bank(Layout(camera=None, cameras=config.parts.cameras, **timeouts), station))
     return banks
+
+
+def pass_on(
+    request: TriggerRequest | ChangeoverRequest | None,
+    link: StationLink,
+    on_refused: Callable[[TriggerReply], None],
+) -> None:
+    """Ask the station what a PLC has commanded; how a changeover goes shows in `recipe ok` and word 16."""
+    if isinstance(request, ChangeoverRequest):
+        link.hand_over_changeover(request)
+    elif request is not None:
+        link.hand_over(request, on_refused)
 
 
 def show(banks: list[Bank], item: Message | Notice, now_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""The gateway's two sockets to the station: what it publishes, and triggers for it. For one asyncio loop.
+"""The gateway's two sockets to the station: what it publishes, and requests to it. For one asyncio loop.
 
 Rules:
 1. What is under way is bounded: the subscriber is read one item at a time, the rest waits in its socket and
@@ -24,19 +24,20 @@ from pipeline.access.keys import load_local_keys
 from pipeline.client import ResultSubscriber, connect
 from pipeline.config import ConfigError
 from pipeline.messages import Reason
-from pipeline.requests import ErrorReply, TriggerReply, decode_reply, encode
+from pipeline.requests import ChangeoverReply, ErrorReply, TriggerReply, decode_reply, encode
 from pipeline.socket_config import is_local
 from pipeline.wire import MessageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from pipeline.access.keys import ClientKeys
     from pipeline.client import Message
     from pipeline.config import Config
-    from pipeline.requests import TriggerRequest
+    from pipeline.requests import ChangeoverRequest, TriggerRequest
     from pipeline.stream_check import Notice
 
+Answer = TriggerReply | ChangeoverReply | ErrorReply
 TURN_S = 0.05
 """How long the reading thread waits before it looks whether it is to end."""
 
@@ -68,7 +69,7 @@ class StationLink:
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="station")
         self._answers: asyncio.Task[None] | None = None
-        self._asked: dict[str, asyncio.Future[TriggerReply]] = {}
+        self._asked: dict[str, asyncio.Future[Answer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._number = 0
 
@@ -86,12 +87,42 @@ class StationLink:
             if not reply.taken:
                 on_refused(msgspec.structs.replace(reply, trigger_id=request.trigger_id))
 
-        task = asyncio.get_running_loop().create_task(ask())
+        self._begin(ask())
+
+    def hand_over_changeover(self, request: ChangeoverRequest) -> None:
+        """Ask the station for a changeover without waiting; its status says when the recipe is active."""
+
+        async def ask() -> None:
+            await self.changeover(request)
+
+        self._begin(ask())
+
+    def _begin(self, asking: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(asking)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def trigger(self, request: TriggerRequest) -> TriggerReply:
         """Hand a trigger to the station; a station that does not answer has not taken it."""
+        answer = await self._ask(request)
+        if isinstance(answer, TriggerReply):
+            return answer
+        return TriggerReply(
+            trigger_id=request.trigger_id,
+            taken=False,
+            reason_code=int(Reason.STATION_SILENT if answer is None else Reason.RECIPE_NOT_READY),
+            reason=_why(answer),
+        )
+
+    async def changeover(self, request: ChangeoverRequest) -> ChangeoverReply:
+        """Ask the station for a changeover; a station that does not answer has not begun it."""
+        answer = await self._ask(request)
+        if isinstance(answer, ChangeoverReply):
+            return answer
+        return ChangeoverReply(recipe=request.recipe, accepted=False, reason=_why(answer))
+
+    async def _ask(self, request: TriggerRequest | ChangeoverRequest) -> Answer | None:
+        """The station's answer, None if there is none in time."""
         if self._answers is None:
             self._answers = asyncio.get_running_loop().create_task(self._take_answers(self._dealer))
         self._number += 1
@@ -102,12 +133,7 @@ class StationLink:
             return await asyncio.wait_for(answer, self._timeout_s)
         except (zmq.Again, asyncio.TimeoutError):
             self._start_anew()
-            return TriggerReply(
-                trigger_id=request.trigger_id,
-                taken=False,
-                reason_code=int(Reason.STATION_SILENT),
-                reason="the station does not answer",
-            )
+            return None
         finally:
             self._asked.pop(number, None)
 
@@ -119,10 +145,8 @@ class StationLink:
                 answer = self._asked.get(reply.request_id or "")
                 if answer is None or answer.done():
                     continue
-                if isinstance(reply, TriggerReply):
+                if isinstance(reply, TriggerReply | ChangeoverReply | ErrorReply):
                     answer.set_result(reply)
-                elif isinstance(reply, ErrorReply):
-                    answer.set_result(_refused(reply))
 
     def _connect(self) -> zmq.asyncio.Socket:
         dealer = self._context.socket(zmq.DEALER)
@@ -169,7 +193,6 @@ def _keys(config: Config, endpoint: str) -> ClientKeys | None:
     return load_local_keys(config.security, config.gateways.key)
 
 
-def _refused(reply: ErrorReply) -> TriggerReply:
-    return TriggerReply(
-        trigger_id=0, taken=False, reason_code=int(Reason.RECIPE_NOT_READY), reason=reply.text
-    )
+def _why(answer: Answer | None) -> str:
+    """Why a request was not taken."""
+    return answer.text if isinstance(answer, ErrorReply) else "the station does not answer"

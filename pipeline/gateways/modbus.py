@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.gateways.banks import make_banks, show
+from pipeline.gateways.banks import make_banks, pass_on, show
 from pipeline.gateways.outlet import check_free, missing_library
 from pipeline.gateways.registers import BLOCK_WORDS
 
@@ -98,12 +98,11 @@ class ModbusOutlet:
         return None
 
     def _command(self, bank: Bank, words: list[int], now_ns: int) -> None:
-        request = bank.command(words, now_ns)
-        if request is not None:
-            self._link.hand_over(
-                request,
-                lambda reply: bank.refuse(request.trigger_id, reply.reason_code, time.monotonic_ns()),
-            )
+        pass_on(
+            bank.command(words, now_ns),
+            self._link,
+            lambda reply: bank.refuse(reply.trigger_id, reply.reason_code, time.monotonic_ns()),
+        )
 
     async def take(self, item: Message | Notice, now_ns: int) -> None:
         """Show a result in its bank."""

@@ -108,6 +108,7 @@ class OpcuaOutlet:
                 result_timeout_ns=result_timeout_ns(self._config),
                 station=self._station,
                 ask=self._link.trigger,
+                change=self._link.changeover,
             )
             await self._systems[name].build(server.nodes.objects, namespace, name, event_type)
 

@@ -17,7 +17,7 @@ from pipeline.gateways.opcua_fields import (
     state_name,
 )
 from pipeline.messages import Reason
-from pipeline.requests import TriggerRequest
+from pipeline.requests import ChangeoverRequest, TriggerRequest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,21 +27,24 @@ if TYPE_CHECKING:
     from asyncua.server.server import Server
 
     from pipeline.gateways.station_view import StationView
-    from pipeline.requests import TriggerReply
+    from pipeline.requests import ChangeoverReply, TriggerReply
 
     Ask = Callable[[TriggerRequest], Awaitable[TriggerReply]]
+    Change = Callable[[ChangeoverRequest], Awaitable[ChangeoverReply]]
 
 NOT_TAKEN = -1
 BAD_NOT_SUPPORTED = 0x803D0000
 """The status code of that name, OPC UA part 6."""
 HEARTBEAT_NS = 100_000_000
-RECIPE_METHODS = ("AddRecipe", "RemoveRecipe", "PrepareRecipe", "UnprepareRecipe")
+NOT_SUPPORTED = ("AddRecipe", "RemoveRecipe", "UnprepareRecipe")
+MAX_RECIPE = 0xFFFF
 STATE_TYPES = {
     "CurrentState": "String",
     "IsReady": "Boolean",
     "IsBusy": "Boolean",
     "HasFault": "Boolean",
     "Heartbeat": "UInt32",
+    "ActiveRecipe": "UInt32",
 }
 
 
@@ -58,11 +61,12 @@ class VisionSystem:
         result_timeout_ns: int,
         station: StationView,
         ask: Ask,
+        change: Change,
     ) -> None:
         self._server = server
         self._camera, self._cameras, self._on_request = camera, cameras, on_request
         self._timeout_ns = result_timeout_ns
-        self._station, self._ask = station, ask
+        self._station, self._ask, self._change = station, ask, change
         self._open: dict[int, int] = {}
         self._given_up: dict[int, int] = {}
         self._values: dict[str, Value] = empty_fields()
@@ -97,10 +101,14 @@ class VisionSystem:
         )
         await machine.add_method(namespace, "Reset", uamethod(self._reset), [], [])
         recipes = await system.add_object(namespace, "RecipeManagement")
-        for method in RECIPE_METHODS:
-            arguments = [_argument("ExternalId", text)]
-            outputs = [_argument("Error", ua.VariantType.Int32)]
-            await recipes.add_method(namespace, method, _recipes_not_supported, arguments, outputs)
+        arguments = [_argument("ExternalId", text)]
+        outputs = [_argument("Error", ua.VariantType.Int32)]
+        for method in NOT_SUPPORTED:
+            await recipes.add_method(namespace, method, _not_supported, arguments, outputs)
+        outputs = [*outputs, _argument("Reason", text)]
+        await recipes.add_method(
+            namespace, "PrepareRecipe", uamethod(self._prepare_recipe), arguments, outputs
+        )
 
     # Methods
 
@@ -127,6 +135,18 @@ class VisionSystem:
     async def _reset(self, _parent: ua.NodeId) -> None:
         """Give up what is open: each gets its reject."""
         await self.give_up(time.monotonic_ns(), Reason.LATE)
+
+    async def _prepare_recipe(self, _parent: ua.NodeId, external_id: str | None) -> tuple[int, str]:
+        """Ask the station to change to a recipe; ActiveRecipe says when it has."""
+        text = external_id or ""
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_RECIPE)) else 0
+        if not 1 <= number <= MAX_RECIPE:
+            return (
+                NOT_TAKEN,
+                f"found ExternalId {text[:40]!r}, expected the number of a recipe, 1 to {MAX_RECIPE}",
+            )
+        reply = await self._change(ChangeoverRequest(recipe=number, operator="OPC UA"))
+        return (0, "") if reply.accepted else (NOT_TAKEN, reply.reason)
 
     # What the gateway's loop says
 
@@ -169,6 +189,7 @@ class VisionSystem:
             "IsBusy": busy,
             "HasFault": self._station.faulty(now_ns),
             "Heartbeat": now_ns // HEARTBEAT_NS & 0xFFFFFFFF,
+            "ActiveRecipe": self._station.recipe,
         }
         for field, value in states.items():
             if self._values.get(field) != value:
@@ -224,8 +245,8 @@ def _argument(name: str, kind: ua.VariantType) -> ua.Argument:
     return ua.Argument(Name=name, DataType=ua.NodeId(ua.Int32(kind.value)), ValueRank=-1)
 
 
-async def _recipes_not_supported(_parent: ua.NodeId, *_arguments: ua.Variant) -> ua.StatusCode:
-    """Recipes do not exist yet."""
+async def _not_supported(_parent: ua.NodeId, *_arguments: ua.Variant) -> ua.StatusCode:
+    """Recipes are files on the station; clients choose among them."""
     return ua.StatusCode(ua.UInt32(BAD_NOT_SUPPORTED))
 
 

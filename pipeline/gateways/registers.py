@@ -76,7 +76,7 @@ FROM_PLC = (
     Field(2, 1, "bits", "control"),
     Field(3, 2, "u32", "trigger id, a new one for each trigger"),
     Field(5, 1, "u16", "acknowledged: word 0 of the result that was taken over"),
-    Field(6, 1, "u16", "requested recipe, 0 for the active one"),
+    Field(6, 1, "u16", "requested recipe, 0 for the active one; a new number asks for the changeover"),
     Field(7, 16, "32 bytes", "part id, UTF-8, first character in the high byte, ended by a zero byte"),
     Field(23, 1, "u16", "the same as word 0, written last"),
 )

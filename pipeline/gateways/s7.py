@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from pipeline.gateways.banks import make_banks, show
+from pipeline.gateways.banks import make_banks, pass_on, show
 from pipeline.gateways.outlet import check_free, missing_library
 from pipeline.gateways.registers import BLOCK_WORDS
 
@@ -104,7 +104,7 @@ class S7Outlet:
             with self._lock:
                 request = bank.command(words, time.monotonic_ns())
             if request is not None:
-                loop.call_soon_threadsafe(self._link.hand_over, request, refused)
+                loop.call_soon_threadsafe(pass_on, request, self._link, refused)
 
         def refused(reply: TriggerReply) -> None:
             with self._lock:

@@ -22,7 +22,7 @@ from engines.precision import Graph
 from engines.targets import PRECISIONS
 from engines.tensorrt_engine import TensorRtEngine
 from engines.tensors import expected_signature
-from pipeline import inspection
+from pipeline import inspection_start
 from pipeline.config import EngineConfig
 from support.fake_tensorrt import make_machine
 from support.networks import SIZE, network_onnx, write_network
@@ -109,8 +109,8 @@ class TestFirstStart:
             assert (threads, spinning) == (2, False)
             return TensorRtEngine(folder, target=runtime, precision=precision, machine=machine.gpus)
 
-        monkeypatch.setattr(inspection, "open_engine", opened)
-        engine, _ = inspection.open_verified(EngineConfig(model=str(model), runtime="tensorrt-rtx"))
+        monkeypatch.setattr(inspection_start, "open_engine", opened)
+        engine, _ = inspection_start.open_verified(EngineConfig(model=str(model), runtime="tensorrt-rtx"))
         return engine, machine
 
     def test_it_is_verified_once_and_the_certificate_says_where(

@@ -1,11 +1,12 @@
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pipeline.judge import Amendment, Judgement, Prediction, Trigger, TriggerLedger
+from pipeline.judge import Amendment, Basis, Judgement, Prediction, Trigger, TriggerLedger
 from pipeline.messages import Reason
 from support.frames import make_header
 
@@ -49,6 +50,19 @@ def test_a_score_under_the_threshold_is_accepted() -> None:
     assert (decision.disposition, decision.verdict, decision.reason) == ("accept", "pass", Reason.OK)
     assert decision.trigger.part_id == "part-1"
     assert decision.on_time
+
+
+@pytest.mark.parametrize(
+    "computed", [None, Basis(1, "a" * 64), Basis(2, "b" * 64)], ids=["unknown", "earlier", "another model"]
+)
+def test_a_score_of_another_recipe_is_rejected_however_good(computed: Basis | None) -> None:
+    ledger = TriggerLedger(guard_ns=GUARD_NS)
+    trigger = msgspec.structs.replace(make_trigger(1), basis=Basis(2, "a" * 64))
+    assert ledger.open(trigger, 0) is None
+    assert ledger.frame(1, make_header(complete=True))
+    decision = decide(ledger, msgspec.structs.replace(make_prediction(0.5), basis=computed))
+    assert (decision.disposition, decision.verdict, decision.prediction) == ("reject", "invalid", None)
+    assert decision.reason == Reason.RECIPE_MISMATCH
 
 
 @pytest.mark.parametrize("score", [1.0, 1.5, 1e30])

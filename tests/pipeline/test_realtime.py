@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 
@@ -59,3 +60,39 @@ def test_the_collector_collects_when_idle_only_and_leaves_python_as_it_was() -> 
         garbage.close()
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
+
+
+def test_a_process_that_stood_by_gets_the_usual_priority_back() -> None:
+    command = [
+        "nice",
+        "-n",
+        "19",
+        sys.executable,
+        "-c",
+        "import sys; print('up', flush=True); sys.stdin.read()",
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) == 19
+        refused = realtime.promote(child.pid, RealtimeConfig())
+        if realtime.may_promote():
+            assert refused == []
+            assert os.getpriority(os.PRIO_PROCESS, child.pid) == 0
+        else:
+            assert "LimitNICE=0" in refused[0]
+        child.communicate(b"")
+
+
+def test_without_leave_no_priority_is_taken_back() -> None:
+    script = (
+        "import os, resource\n"
+        "from pipeline import realtime\n"
+        "from pipeline.config import RealtimeConfig\n"
+        "resource.setrlimit(resource.RLIMIT_NICE, (0, 0))\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "os.nice(10)\n"
+        "print(realtime.may_promote(), *realtime.promote(os.getpid(), RealtimeConfig()))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False changeover: refused the new engine its priority (Permission denied)")

@@ -14,9 +14,9 @@ from engines.manifest import load_manifest
 from pipeline import requests
 from pipeline.access.key_maker import make_keys
 from pipeline.access.keys import load_client_keys
+from pipeline.attendance import StationError
 from pipeline.audit import Audit
 from pipeline.config import ConfigError, parse_config
-from pipeline.crew import StationError
 from pipeline.history.journal_files import read_journal
 from pipeline.messages import HeatmapHeader, Reason, StatsHeader
 from pipeline.sockets import show_keys

@@ -15,7 +15,7 @@ from engines.engine import EngineError
 from engines.load import open_engine
 from engines.records import write_record
 from pipeline.config import EngineConfig
-from pipeline.inspection import open_verified
+from pipeline.inspection_start import open_verified
 from support.commands import build_engine, refused
 from support.networks import write_network
 from support.parts import good_part

@@ -25,6 +25,7 @@ class Seen(NamedTuple):
     threshold: float
     regions: int
     bbox: tuple[int, ...]
+    recipe: int
     counts: tuple[int, int, int]
     torn: bool
 
@@ -42,6 +43,7 @@ def parse(words: Sequence[int]) -> Seen:
         threshold=join_f32(words[8], words[9]),
         regions=words[11],
         bbox=tuple(words[12:16]),
+        recipe=words[16],
         counts=(join_u32(*words[17:19]), join_u32(*words[19:21]), join_u32(*words[21:23])),
         torn=words[0] != words[23],
     )

@@ -28,7 +28,13 @@ def free_port() -> int:
 
 
 def line_with(
-    root: Path, gateways: dict[str, Any], *, cameras: int = 1, deadline_ms: float = 5_000, **changes: Any
+    root: Path,
+    gateways: dict[str, Any],
+    *,
+    cameras: int = 1,
+    deadline_ms: float = 5_000,
+    recipes: Path | None = None,
+    **changes: Any,
 ) -> Config:
     """A line on fixed addresses; every fifth part is a reject.
 
@@ -45,6 +51,7 @@ def line_with(
     raw["sockets"] = {name: f"tcp://127.0.0.1:{free_port()}" for name in ("results", "heatmaps", "replay")}
     if cameras > 1 and "trigger" not in changes:
         raw["parts"] = {"cameras": names}
+    raw["recipes_dir"] = None if recipes is None else str(recipes)
     return parse_config(raw | {"gateways": gateways}, origin="test")
 
 

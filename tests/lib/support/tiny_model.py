@@ -22,6 +22,7 @@ from support.manifests import make_manifest
 
 BLOCK = 8
 THRESHOLD = 50.0
+GREY = 128
 
 
 def make_model(
@@ -31,9 +32,10 @@ def make_model(
     width_px: int = 64,
     channels: int = 1,
     threshold: float = THRESHOLD,
+    grey: int = GREY,
 ) -> Path:
-    """Write model.onnx, model.json and calibration.json; returns the directory."""
-    data = _graph(height_px, width_px, channels).SerializeToString()
+    """Write model.onnx, model.json and calibration.json; `grey` scores 0. Returns the directory."""
+    data = _graph(height_px, width_px, channels, grey).SerializeToString()
     # The HR size is any: this graph has no views.
     geometry = Geometry(input_px=(height_px, width_px), hr_px=(64, 64), channels=channels)
     sizes = {"map_height": height_px // BLOCK, "map_width": width_px // BLOCK}
@@ -74,10 +76,10 @@ def make_calibration(model_sha256: str, *, threshold: float = THRESHOLD) -> Cali
     )
 
 
-def _graph(height: int, width: int, channels: int) -> onnx.ModelProto:
+def _graph(height: int, width: int, channels: int, grey: int) -> onnx.ModelProto:
     shape = [height, width] if channels == 1 else [height, width, channels]
     constants = {
-        "grey": np.float32(128),
+        "grey": np.float32(grey),
         "shape4": np.array([1, 1, height, width], np.int64),
         "map_shape": np.array([height // BLOCK, width // BLOCK], np.int64),
         "one": np.array([1], np.int64),

@@ -14,7 +14,8 @@ from pipeline.gateways import registers
 from pipeline.gateways.bank import Bank, Layout
 from pipeline.gateways.registers import Shown
 from pipeline.gateways.station_view import StationView
-from pipeline.messages import CameraStatus, Reason, RecipeSummary, StatusHeader
+from pipeline.messages import CameraStatus, Reason, RecipeStatus, StatusHeader
+from pipeline.requests import ChangeoverRequest
 from support.block_plc import Seen, command, parse
 from support.messages import example
 
@@ -100,7 +101,7 @@ class Handshake(RuleBasedStateMachine):
 
     @rule(ready=st.booleans(), recipe=st.sampled_from([None, "1", "2", "name"]))
     def station_speaks(self, ready: bool, recipe: str | None) -> None:
-        summary = None if recipe is None else RecipeSummary(id=recipe, version=1, sha256="")
+        summary = None if recipe is None else RecipeStatus(id=recipe, version=1, sha256="")
         self.bench.hear(ready=ready, recipe=summary)
 
     @rule(
@@ -246,10 +247,23 @@ def test_a_recipe_that_is_not_active_lets_nothing_pass(bench: Bench) -> None:
     assert not seen.status & (registers.READY | registers.RECIPE_OK)
     assert bench.trigger(2) is None
     assert bench.seen().reason == Reason.RECIPE_MISMATCH
-    bench.hear(recipe=RecipeSummary(id="3", version=1, sha256=""))
+    bench.hear(recipe=RecipeStatus(id="3", version=1, sha256=""))
     assert bench.seen().has(registers.READY) is False
     bench.say(control=0)
     assert bench.seen().has(registers.READY, registers.RECIPE_OK)
+
+
+def test_a_new_number_asks_for_the_changeover_once(bench: Bench) -> None:
+    request = bench.say(recipe=3)
+    assert isinstance(request, ChangeoverRequest)
+    assert (request.recipe, request.operator) == (3, "PLC")
+    assert bench.say() is None
+    assert bench.say(recipe=0) is None
+    assert isinstance(bench.say(recipe=3), ChangeoverRequest)
+    bench.hear(recipe=RecipeStatus(id="3", version=1, sha256=""))
+    assert bench.say(recipe=0) is None
+    assert bench.say(recipe=3) is None
+    assert bench.trigger(1).recipe == 3
 
 
 def test_a_second_trigger_while_busy_is_a_reject(bench: Bench) -> None:

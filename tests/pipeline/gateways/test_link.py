@@ -95,7 +95,7 @@ def test_answers_find_their_triggers_in_any_order(config: Config) -> None:
                 await link.close()
 
     replies = asyncio.run(play())
-    assert [(reply.trigger_id, reply.taken) for reply in replies] == [(1, True), (0, False), (3, True)]
+    assert [(reply.trigger_id, reply.taken) for reply in replies] == [(1, True), (2, False), (3, True)]
     assert replies[1].reason == "no"
 
 

@@ -16,6 +16,7 @@ from pipeline.gateways.registers import BLOCK_WORDS, MAX_FLOAT32
 from pipeline.messages import Reason
 from support.block_plc import Plc
 from support.gateways import STATUS_PERIOD_MS, free_port, line_with, monitoring, serving, wait_for
+from support.recipes import changes_of, write_recipe
 
 
 def config_with_modbus(root: Path, cameras: int = 1) -> Config:
@@ -142,3 +143,22 @@ def test_an_address_in_use_is_one_line(tmp_path: Path) -> None:
     with serving(config), pytest.raises(ConfigError, match=r"gateways\.modbus.*cannot be bound"):  # noqa: SIM117
         with serving(config):
             pass
+
+
+def test_the_plc_changes_the_recipe(tmp_path: Path) -> None:
+    write_recipe(tmp_path, 7)
+    config = line_with(tmp_path, {"modbus": {"port": free_port()}}, recipes=tmp_path / "recipes")
+    with serving(config), client_of(config) as client, monitoring(config) as line:
+        plc = plc_of(client)
+        assert plc.inspect(1).recipe == 0
+        plc.say(recipe=8)  # there is none
+        assert not plc.look().status & registers.RECIPE_OK
+        plc.say(recipe=7)
+        assert plc.wait(registers.RECIPE_OK).recipe == 7
+        result = plc.inspect(2)
+        assert (result.recipe, result.score) == (7, 56.0)
+        line.wait_for(lambda: len(line.results) == 2, "its result")
+    assert [(change.id, change.state) for change in changes_of(line)] == [
+        ("7", state) for state in ("loading", "verified", "switched")
+    ]
+    assert changes_of(line)[-1].operator == "PLC"

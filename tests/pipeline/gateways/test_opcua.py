@@ -19,6 +19,7 @@ from pipeline.config import Config, ConfigError
 from pipeline.gateways.opcua_fields import RESULT_TYPES
 from pipeline.messages import Reason
 from support.gateways import free_port, line_with, monitoring, serving
+from support.recipes import changes_of, write_recipe
 
 PATIENCE_S = 20.0
 NAMESPACE = "urn:hlgfa:demo:s1:vision"
@@ -103,9 +104,15 @@ async def vision_of(
 
 async def refuse_what_is_not_allowed(vision: Vision) -> None:
     recipes = await vision.child("RecipeManagement")
-    for method in await recipes.get_methods():
+    for name in ("AddRecipe", "RemoveRecipe", "UnprepareRecipe"):
+        method = await vision.child("RecipeManagement", name)
         with pytest.raises(ua.UaStatusCodeError, match="BadNotSupported"):
             await recipes.call_method(method.nodeid, "A")
+    prepare = await vision.child("RecipeManagement", "PrepareRecipe")
+    for text, why in (("A", "expected the number of a recipe"), ("1", "not_supported")):
+        error, reason = await recipes.call_method(prepare.nodeid, text)
+        assert error == -1
+        assert why in reason or "answers only" in reason
     accept = await vision.child("ResultManagement", "LastResult", "Accept")
     with pytest.raises(ua.UaStatusCodeError, match="BadUserAccessDenied"):
         await accept.write_value(True)
@@ -230,3 +237,25 @@ def test_a_key_that_is_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gateways\.opcua: found .* expected an X\.509 certificate"):  # noqa: SIM117
         with serving(config):
             pass
+
+
+def test_a_client_changes_the_recipe(tmp_path: Path) -> None:
+    write_recipe(tmp_path, 7)
+    config = line_with(tmp_path, {"opcua": {"port": free_port()}}, recipes=tmp_path / "recipes")
+
+    async def play() -> list[Any]:
+        async with vision_of(config) as vision:
+            await vision.wait("CurrentState", "Ready")
+            recipes = await vision.child("RecipeManagement")
+            prepare = await vision.child("RecipeManagement", "PrepareRecipe")
+            answers = [await recipes.call_method(prepare.nodeid, text) for text in ("8", "7")]
+            await vision.wait("ActiveRecipe", 7)
+            return answers
+
+    with serving(config), monitoring(config) as line:
+        (error, reason), begun = asyncio.run(play())
+        line.wait_for(lambda: bool(changes_of(line)), "the changeover")
+    assert error == -1
+    assert "recipe 8: not in" in reason
+    assert begun == [0, ""]
+    assert changes_of(line)[-1].operator == "OPC UA"

@@ -14,7 +14,7 @@ from pipeline.gateways.opcua_fields import empty_fields, result_fields, state_na
 from pipeline.gateways.opcua_vision import VisionSystem
 from pipeline.gateways.station_view import StationView
 from pipeline.messages import Reason, ResultHeader, StatusHeader
-from pipeline.requests import TriggerReply, TriggerRequest
+from pipeline.requests import ChangeoverReply, ChangeoverRequest, TriggerReply, TriggerRequest
 from support.messages import example
 
 MS = 1_000_000
@@ -31,6 +31,9 @@ class Recorder(VisionSystem):
         async def ask(request: TriggerRequest) -> TriggerReply:
             return TriggerReply(trigger_id=request.trigger_id, taken=taken, reason="" if taken else "no")
 
+        async def change(request: ChangeoverRequest) -> ChangeoverReply:
+            return ChangeoverReply(recipe=request.recipe, accepted=taken, reason="" if taken else "no")
+
         super().__init__(
             None,  # type: ignore[arg-type]
             camera="cam1",
@@ -39,6 +42,7 @@ class Recorder(VisionSystem):
             result_timeout_ns=TIMEOUT_MS * MS,
             station=self.station,
             ask=ask,
+            change=change,
         )
 
     async def _publish(self, fields: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.gateways import registers
 from pipeline.gateways.opcua_fields import RESULT_TYPES
-from pipeline.gateways.opcua_vision import RECIPE_METHODS, STATE_TYPES
+from pipeline.gateways.opcua_vision import NOT_SUPPORTED, STATE_TYPES
 from pipeline.gateways.registers import (
     BLOCK_WORDS,
     MAX_FLOAT32,
@@ -114,5 +114,5 @@ def test_the_page_shows_the_tables_of_the_code() -> None:
 
 def test_the_page_names_every_field_of_opc_ua() -> None:
     page = PAGE.read_text()
-    missing = [name for name in (*RESULT_TYPES, *STATE_TYPES, *RECIPE_METHODS) if name not in page]
+    missing = [name for name in (*RESULT_TYPES, *STATE_TYPES, *NOT_SUPPORTED) if name not in page]
     assert not missing

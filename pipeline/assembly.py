@@ -1,0 +1,214 @@
+"""Makes the parts of a station and puts them together; nothing of it runs yet."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import zmq
+
+from pipeline.access.keys import load_station_keys
+from pipeline.attendance import Attendance
+from pipeline.camera_line import CameraLine
+from pipeline.child import Child
+from pipeline.crew import Crew
+from pipeline.flow import Flow
+from pipeline.frame import frame_bytes
+from pipeline.history.history import History
+from pipeline.history.history_line import HistoryLine
+from pipeline.history.journal import Journal
+from pipeline.history.journal_repair import repair
+from pipeline.inspection_line import InspectionLine
+from pipeline.inspector import Inspector
+from pipeline.judge import TriggerLedger
+from pipeline.outbox import Outbox
+from pipeline.publisher import Publisher
+from pipeline.recipes.changer import Changer
+from pipeline.recipes.gate import RecipeGate
+from pipeline.recipes.plan import Setup, as_started, plan_start
+from pipeline.recipes.recipe_desk import RecipeDesk
+from pipeline.recipes.standby import Standby
+from pipeline.ring import SHARED_MEMORY, Ring, page_bytes
+
+if TYPE_CHECKING:
+    import contextlib
+
+    from pipeline.config import Config
+    from pipeline.history.journal_repair import Repair
+    from pipeline.recipes.plan import Start
+
+HISTORIAN_NICENESS = 5
+"""Its start alone (half a second of a core) cost a line at 50 parts/s frames on two busy cores."""
+
+
+class Wanted(NamedTuple):
+    """How one run is to be: `stop_after` triggers, and with an engine that waits in the model's place."""
+
+    stop_after: int | None
+    stub_engine_ms: float | None
+
+
+class Parts(NamedTuple):
+    """A station's parts; `recipes` is None for a station of one product."""
+
+    publisher: Publisher
+    journal: Journal
+    repairs: list[Repair]
+    lines: dict[str, CameraLine]
+    outbox: Outbox
+    history: History
+    gate: RecipeGate
+    inspection: InspectionLine
+    flow: Flow
+    attendance: Attendance
+    crew: Crew
+    recipes: RecipeDesk | None
+
+
+class Workshop:
+    """Where processes are made: their context, and the folder of their sockets."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        stack.callback(self.context.term)
+        self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlgfa-")))
+
+    def make_child(self, name: str, module: str, niceness: int = 0) -> Child:
+        """A process that is not started yet, and ended at the latest with the station."""
+        child = Child(name, module, context=self.context, directory=self.directory, niceness=niceness)
+        self._stack.callback(child.kill)
+        return child
+
+
+def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, poller: zmq.Poller) -> Parts:
+    """Bind the sockets, allocate the rings, open the journal. What is opened is closed with `stack`.
+
+    Raises:
+        ConfigError: an address, a key, the shared memory or the journal cannot be used, or the recipe that
+            was active last is not what it was.
+        JournalError: the torn end of an earlier file cannot be cut off.
+    """
+    epoch = str(uuid.uuid4())
+    start = plan_start(config)
+    publisher = stack.enter_context(_make_publisher(config, epoch))
+    workshop = Workshop(stack)
+    lines = {line.name: line for line in _make_lines(as_started(config, start), workshop, stack)}
+    child = workshop.make_child("inspection", "pipeline.inspection")
+    repairs = repair(Path(config.station.journal_dir))
+    journal = stack.enter_context(_make_journal(config, epoch))
+    historian = workshop.make_child("historian", "pipeline.history.historian", HISTORIAN_NICENESS)
+    history_line = HistoryLine(historian, config.archive)
+    ledger = TriggerLedger(guard_ns=round(config.station.deadline_guard_ms * 1e6))
+    outbox = Outbox(
+        config, ledger=ledger, journal=journal, publisher=publisher, history=history_line, epoch=epoch
+    )
+    history = History(config, history_line, epoch=epoch, lines=lines, outbox=outbox, publisher=publisher)
+    gate = RecipeGate()
+    inspection = InspectionLine(child, lines=lines, ledger=ledger, outbox=outbox, history=history_line)
+    flow = Flow(
+        deadline_ns=round(_deadline_ms(config, start) * 1e6),
+        lines=lines,
+        inspection=inspection,
+        gate=gate,
+        outbox=outbox,
+        ledger=ledger,
+        stop_after=wanted.stop_after,
+    )
+    attendance = Attendance(outbox, poller)
+    inspector = Inspector(
+        config,
+        _setup(config, start),
+        lines=lines,
+        inspection=inspection,
+        gate=gate,
+        outbox=outbox,
+        attendance=attendance,
+        stub_engine_ms=wanted.stub_engine_ms,
+    )
+    crew = Crew(
+        config,
+        lines=lines,
+        inspector=inspector,
+        history=history,
+        flow=flow,
+        outbox=outbox,
+        attendance=attendance,
+    )
+    recipes = None
+    if start is not None:
+        standby = Standby(
+            config,
+            context=workshop.context,
+            directory=workshop.directory,
+            inspector=inspector,
+            attendance=attendance,
+        )
+        stack.callback(lambda: inspection.child.kill())  # noqa: PLW0108 - the one in force then
+        stack.callback(standby.close)
+        changer = Changer(
+            config.station,
+            start,
+            lines=lines,
+            standby=standby,
+            inspector=inspector,
+            crew=crew,
+            flow=flow,
+            gate=gate,
+            outbox=outbox,
+            attendance=attendance,
+        )
+        recipes = RecipeDesk(config, start.shelf, changer=changer, flow=flow)
+    return Parts(
+        publisher, journal, repairs, lines, outbox, history, gate, inspection, flow, attendance, crew, recipes
+    )
+
+
+def _deadline_ms(config: Config, start: Start | None) -> float:
+    if start is None or start.plan is None:
+        return config.station.deadline_ms
+    return start.plan.deadline_ms
+
+
+def _setup(config: Config, start: Start | None) -> Setup:
+    if start is None or start.plan is None:
+        return Setup(engine=config.engine)
+    return start.plan.setup
+
+
+def _make_publisher(config: Config, epoch: str) -> Publisher:
+    return Publisher(
+        config.sockets,
+        line=config.station.line,
+        station=config.station.name,
+        epoch=epoch,
+        clock_kind="free",
+        now_utc_ns=time.time_ns,
+        keys=None if config.security is None else load_station_keys(config.security),
+    )
+
+
+def _make_journal(config: Config, epoch: str) -> Journal:
+    settings = config.station
+    return Journal(
+        Path(settings.journal_dir),
+        epoch=epoch,
+        line=settings.line,
+        station=settings.name,
+        settings=config.journal,
+    )
+
+
+def _make_lines(config: Config, workshop: Workshop, stack: contextlib.ExitStack) -> list[CameraLine]:
+    lines = []
+    for camera in config.cameras:
+        size = frame_bytes(camera.width_px, camera.height_px, camera.pixel_format)
+        ring = Ring.create(SHARED_MEMORY, slots=config.ring.slots, slot_bytes=page_bytes(size))
+        stack.enter_context(ring)
+        lines.append(
+            CameraLine(camera, ring, workshop.make_child(f"capture-{camera.name}", "pipeline.capture"))
+        )
+    return lines
