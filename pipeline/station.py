@@ -7,6 +7,7 @@ trigger gets its result whether or not anyone else is alive.
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import time
 import uuid
@@ -29,6 +30,7 @@ from pipeline.history.journal import Journal
 from pipeline.history.journal_repair import repair, repaired
 from pipeline.judge import TriggerLedger
 from pipeline.messages import Reason, StageLatency
+from pipeline.notify import Notifier
 from pipeline.outbox import Outbox
 from pipeline.publisher import Publisher
 from pipeline.realtime import GarbageCollector
@@ -89,6 +91,7 @@ class Station:
         self, stack: contextlib.ExitStack, stop_after: int | None, stub_engine_ms: float | None
     ) -> None:
         config, epoch = self._config, str(uuid.uuid4())
+        self._systemd = stack.enter_context(contextlib.closing(Notifier(os.environ)))
         self._publisher = stack.enter_context(self._make_publisher(epoch))
         self._lines = {line.name: line for line in self._make_lines(stack)}
         inspection = self._make_child("inspection", "pipeline.inspection", stack)
@@ -217,6 +220,7 @@ class Station:
                 while not self._finished():
                     self._turn()
                     garbage.turn(idle=self._flow.idle)
+            self._systemd.stopping()
             self._crew.stop()
             self._state = "Halted"
             self._publish_status()
@@ -256,6 +260,7 @@ class Station:
         self._crew.warn(realtime.apply(settings, cores=settings.station_cores))
         self._crew.warn([repaired(found) for found in self._repairs])
         self._publish_status()
+        self._systemd.ready()
 
     def _finished(self) -> bool:
         ended = all(line.ended for line in self._lines.values())
@@ -291,6 +296,7 @@ class Station:
             self._publish_status()
         self._outbox.stats_if_due(now_ns)
         self._outbox.tell_refusals(now_ns)
+        self._systemd.pet(now_ns)
 
     def _wait_ms(self, resume_ns: int | None) -> int:
         """Milliseconds until something is due by time, rounded up, at most `LONGEST_WAIT_MS`."""
