@@ -26,6 +26,7 @@ from pipeline.camera_config import (
 )
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig, find_errors
+from pipeline.log_config import LoggingConfig
 from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
 from pipeline.socket_config import SecurityConfig, SocketsConfig, is_local, keys_are_missing
 from pipeline.yaml_text import YamlError, read_yaml
@@ -140,6 +141,7 @@ class Config(Section, frozen=True, kw_only=True):
     budgets: BudgetsConfig = BudgetsConfig()
     gateways: GatewaysConfig | None = None
     security: SecurityConfig | None = None
+    logging: LoggingConfig = LoggingConfig()
 
 
 def load_config(path: Path) -> Config:

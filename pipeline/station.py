@@ -29,6 +29,7 @@ from pipeline.history.history_line import HistoryLine
 from pipeline.history.journal import Journal
 from pipeline.history.journal_repair import repair, repaired
 from pipeline.judge import TriggerLedger
+from pipeline.log_config import LogSpec
 from pipeline.messages import Reason, StageLatency
 from pipeline.notify import Notifier
 from pipeline.outbox import Outbox
@@ -91,6 +92,7 @@ class Station:
         self, stack: contextlib.ExitStack, stop_after: int | None, stub_engine_ms: float | None
     ) -> None:
         config, epoch = self._config, str(uuid.uuid4())
+        self.epoch = epoch
         self._systemd = stack.enter_context(contextlib.closing(Notifier(os.environ)))
         self._publisher = stack.enter_context(self._make_publisher(epoch))
         self._lines = {line.name: line for line in self._make_lines(stack)}
@@ -170,12 +172,22 @@ class Station:
             slots = self._config.ring.slots
             ring = Ring.create(SHARED_MEMORY, slots=slots, slot_bytes=page_bytes(size))
             stack.enter_context(ring)
-            child = self._make_child(f"capture-{camera.name}", "pipeline.capture", stack)
+            child = self._make_child(f"capture-{camera.name}", "pipeline.capture", stack, camera=camera.name)
             lines.append(CameraLine(camera, ring, child))
         return lines
 
-    def _make_child(self, name: str, module: str, stack: contextlib.ExitStack, niceness: int = 0) -> Child:
-        child = Child(name, module, context=self._context, directory=self._directory, niceness=niceness)
+    def _make_child(
+        self,
+        name: str,
+        module: str,
+        stack: contextlib.ExitStack,
+        niceness: int = 0,
+        camera: str | None = None,
+    ) -> Child:
+        log = LogSpec(process=name, camera=camera, epoch=self.epoch, settings=self._config.logging)
+        child = Child(
+            name, module, context=self._context, directory=self._directory, log=log, niceness=niceness
+        )
         stack.callback(child.kill)
         return child
 
