@@ -55,7 +55,7 @@ debian:
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python debian
 	@echo "Installing the test dependencies into $(VENV) ..."
 	@aravis="$$(pkg-config --exists gobject-introspection-1.0 cairo && [ -e "$(PYTHON_H)" ] && echo ,aravis)"; \
-	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,tensorrt-rtx,dev$$aravis]"
+	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,metrics,tensorrt-rtx,dev$$aravis]"
 	@touch $@ $(VENV)/.run-installed
 
 test: hooks unit

@@ -27,6 +27,7 @@ from pipeline.camera_config import (
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig, find_errors
 from pipeline.log_config import LoggingConfig
+from pipeline.metrics_config import MetricsConfig, find_metrics_errors
 from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
 from pipeline.socket_config import SecurityConfig, SocketsConfig, is_local, keys_are_missing
 from pipeline.yaml_text import YamlError, read_yaml
@@ -142,6 +143,7 @@ class Config(Section, frozen=True, kw_only=True):
     gateways: GatewaysConfig | None = None
     security: SecurityConfig | None = None
     logging: LoggingConfig = LoggingConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 def load_config(path: Path) -> Config:
@@ -199,8 +201,8 @@ def _check_consistency(config: Config, origin: str) -> None:
         _check_camera(camera, f"{origin}: cameras[{index}]")
     _check_parts(config, origin)
     _check_records(config, origin)
-    text = None if config.gateways is None else next(find_errors(config.gateways), None)
-    if text is not None:
+    errors = [] if config.gateways is None else list(find_errors(config.gateways))
+    for text in (*errors, *find_metrics_errors(config.metrics)):
         raise ConfigError(f"{origin}: {text}")
 
 

@@ -14,6 +14,7 @@ from tools.evaluate import evaluate
 from tools.gateway import gateway
 from tools.grab import grab
 from tools.keys import keys
+from tools.metrics import metrics
 from tools.record import record
 from tools.replay import replay
 from tools.roi import roi
@@ -35,6 +36,7 @@ app.command()(check)
 app.command()(audit)
 app.command()(watch)
 app.command()(gateway)
+app.command()(metrics)
 app.command()(cameras)
 app.command()(grab)
 app.command()(record)
