@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.config import parse_config
-from pipeline.messages import AnyHeader, CameraStatus, Reason, StatsHeader, StatusHeader
+from pipeline.messages import AnyHeader, CameraStatus, Reason, StatsHeader, StatusHeader, Times
 from pipeline.metrics.account import Account, reason_label
 from pipeline.metrics.collector import StationCollector
 from pipeline.metrics.health import health
@@ -27,7 +27,7 @@ SECOND_NS = 1_000_000_000
 RAW: dict[str, Any] = {
     "station": {"line": "demo", "name": "station1", "deadline_ms": 150},
     "sockets": {name: f"ipc:///run/{name}" for name in ("results", "heatmaps", "replay")},
-    "cameras": [folder_camera(__import__("pathlib").Path("parts"), name) for name in ("cam1", "cam2")],
+    "cameras": [folder_camera(Path("parts"), name) for name in ("cam1", "cam2")],
     "engine": {"model": "m", "runtime": "onnxruntime"},
     "budgets": {"inference_p99_ms": 40},
 }
@@ -60,7 +60,7 @@ def _status(**changes: Any) -> StatusHeader:
         "period_ms": 200,
         "late": 4,
     }
-    return msgspec.structs.replace(found, **(fields | changes))
+    return msgspec.structs.replace(found, **({"cameras": cameras} | fields | changes))
 
 
 def _samples(account: Account, now_ns: int = SECOND_NS, facts: HostFacts | None = None) -> dict[str, float]:
@@ -135,10 +135,8 @@ def test_a_reason_has_a_name(code: int, label: str) -> None:
 def test_durations_lie_in_buckets_around_the_budgets(account: Account) -> None:
     result = make_result(1)
     times = {"trigger": 0, "exposure": 1, "received": 3, "infer_start": 4, "infer_end": 43, "decided": 44}
-    in_ns = {key: str(value * 1_000_000) for key, value in times.items()}
-    _take(
-        account, msgspec.structs.replace(result, latency_us=160_000, t=msgspec.convert(in_ns, type(result.t)))
-    )
+    t = Times(**{key: str(value * 1_000_000) for key, value in times.items()})
+    _take(account, msgspec.structs.replace(result, latency_us=160_000, t=t))
     samples = _samples(account)
     name = "hlgfa_stage_duration_seconds"
     assert samples[f"{name}_bucket le=0.036 stage=inference"] == 0
@@ -153,12 +151,9 @@ def test_a_result_without_a_frame_has_only_its_whole_duration(account: Account) 
     result = make_result(1, reason=Reason.NO_FRAME)
     times = msgspec.structs.replace(result.t, exposure=None, received=None, infer_start=None, infer_end=None)
     _take(account, msgspec.structs.replace(result, frame=None, t=times))
-    counts = {
-        key: v for key, v in _samples(account).items() if key.startswith("hlgfa_stage_duration_seconds_count")
-    }
-    assert (
-        sum(counts.values()) == counts["hlgfa_stage_duration_seconds_count stage=trigger_to_published"] == 1
-    )
+    name = "hlgfa_stage_duration_seconds_count"
+    counts = {key: v for key, v in _samples(account).items() if key.startswith(name)}
+    assert sum(counts.values()) == counts[f"{name} stage=trigger_to_published"] == 1
 
 
 def test_what_comes_twice_counts_once_and_what_is_missing_is_told(account: Account) -> None:
@@ -200,14 +195,14 @@ def test_health_says_why_not(account: Account, changes: dict[str, Any], words: s
 
 
 @pytest.fixture
-def full(account: Account) -> Iterator[set[str]]:
+def full(account: Account) -> set[str]:
     """Names of everything that can be exported."""
     _take(account, _status())
     _take(account, make_result(1, reason=Reason.ANOMALY))
     _take(account, msgspec.structs.replace(example("stats"), refused={"key": 1}))
     account.take(Gap("result/cam1", 6, 9), now_ns=0, now_utc_ns=0)
     facts = HostFacts(directory_bytes={"journal": 1}, free_bytes={"journal": 2}, memory_bytes={"station": 3})
-    yield {name.split()[0] for name in _samples(account, facts=facts)}
+    return {name.split()[0] for name in _samples(account, facts=facts)}
 
 
 def test_the_table_names_what_is_exported(full: set[str]) -> None:
