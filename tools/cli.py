@@ -9,6 +9,7 @@ from tools.bench import bench
 from tools.calibrate import calibrate
 from tools.cameras import cameras
 from tools.check import check
+from tools.doctor import doctor
 from tools.errors import run_app
 from tools.evaluate import evaluate
 from tools.gateway import gateway
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(check)
+app.command()(doctor)
 app.command()(audit)
 app.command()(watch)
 app.command()(gateway)

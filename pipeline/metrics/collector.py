@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.metrics.account import Account
     from pipeline.metrics.host import HostFacts
 
+Labels = TypeVar("Labels", tuple[str], tuple[str, str])
 MAX_KINDS = 16
 """Labels that a station makes up: refusals, drift values."""
 
@@ -132,7 +133,7 @@ def _gauge(metric: Metric, values: Mapping[str, float], names: Iterable[str]) ->
     return family
 
 
-def _counter(metric: Metric, values: Mapping[tuple[str, ...], float]) -> Family:
+def _counter(metric: Metric, values: Mapping[Labels, float]) -> Family:
     family = CounterMetricFamily(metric.value.name, metric.value.text, labels=metric.value.labels)
     for labels, value in values.items():
         family.add_metric(list(labels), float(value))

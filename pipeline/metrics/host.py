@@ -90,14 +90,11 @@ def find_station(endpoint: str) -> int | None:
     try:
         if endpoint.startswith("ipc://"):
             path = endpoint.removeprefix("ipc://")
-            found = [c.pid for c in psutil.net_connections("unix") if c.laddr == path]
+            found = [c.pid for c in psutil.net_connections("unix") if str(c.laddr) == path]
         else:
-            port = endpoint.rpartition(":")[2]
-            found = [
-                c.pid
-                for c in psutil.net_connections("tcp")
-                if c.status == psutil.CONN_LISTEN and str(c.laddr.port) == port
-            ]
+            port = int(endpoint.rpartition(":")[2])
+            listening = [c for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+            found = [c.pid for c in listening if c.laddr and c.laddr.port == port]
     except (psutil.Error, OSError):
         return None
     return next((pid for pid in found if pid is not None), None)

@@ -28,7 +28,7 @@ MAX_REQUESTS = 8
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = REQUEST_S  # type: ignore[assignment]  # StreamRequestHandler's own: None by default
+    timeout = REQUEST_S
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
         """Scrapes are not worth a line."""
@@ -92,7 +92,8 @@ def _application(
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
-            return metrics(environ, start_response)
+            answered: Iterable[bytes] = metrics(environ, start_response)
+            return answered
         if path == "/healthz":
             found = health()
             status = "200 OK" if found.ok else "503 Service Unavailable"
