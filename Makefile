@@ -21,7 +21,7 @@ DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-co
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test debian hooks unit test-gpu demo-model soak delivery bench-peers fuzz clean
+.PHONY: run wheel docs test debian hooks unit test-gpu demo-model soak delivery bench-peers fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -111,5 +111,15 @@ $(FUZZ_VENV)/.installed: setup.cfg constraints.txt tests/fuzz/requirements.txt
 fuzz: $(FUZZ_VENV)/.installed
 	$(FUZZ_VENV)/bin/python tests/fuzz/campaign.py --runs $(FUZZ_RUNS) $(DECODERS)
 
+# dist/hlgfa_line-VERSION-py3-none-any.whl: with the demo model, without torch; docs/deployment.md says what to do with it.
+wheel: $(VENV)/bin/python
+	@rm -rf build dist/hlgfa_line-*.whl
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/hlgfa_line-*.whl
+
+# The pages of docs/ as a site in site/; a broken link is an error.
+docs: $(VENV)/.test-installed
+	$(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) $(PEERS_VENV) $(FUZZ_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS_VENV) $(FUZZ_VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,6 +14,7 @@ from tools.errors import run_app
 from tools.evaluate import evaluate
 from tools.gateway import gateway
 from tools.grab import grab
+from tools.init import init
 from tools.keys import keys
 from tools.metrics import metrics
 from tools.record import record
@@ -33,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run)
+app.command()(init)
 app.command()(check)
 app.command()(doctor)
 app.command()(audit)
