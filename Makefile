@@ -58,7 +58,7 @@ $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python debian
 	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,metrics,tensorrt-rtx,dev$$aravis]"
 	@touch $@ $(VENV)/.run-installed
 
-test: hooks unit
+test: hooks docs unit
 
 # ruff, its format, mypy --strict, the import contract: the same as before each commit.
 hooks: $(VENV)/.test-installed
