@@ -15,13 +15,13 @@ FUZZ_VENV ?= .venv-fuzz
 FUZZ_RUNS ?= 1000000
 # Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), and what PyGObject is built with;
 # GStreamer's RTSP server, what the tests' V4L2 device is compiled with, an MQTT broker, and the command
-# ip, for the cable of the tests.
+# ip, for the cable of the tests; systemd-analyze, which reads the units of deploy/.
 DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc libc6-dev mosquitto iproute2 \
-  python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+  systemd python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test debian hooks unit test-gpu demo-model soak delivery bench-peers fuzz clean
+.PHONY: run wheel docs test debian hooks unit test-gpu demo-model soak delivery bench-peers fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -55,10 +55,10 @@ debian:
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python debian
 	@echo "Installing the test dependencies into $(VENV) ..."
 	@aravis="$$(pkg-config --exists gobject-introspection-1.0 cairo && [ -e "$(PYTHON_H)" ] && echo ,aravis)"; \
-	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,tensorrt-rtx,dev$$aravis]"
+	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,metrics,tensorrt-rtx,dev$$aravis]"
 	@touch $@ $(VENV)/.run-installed
 
-test: hooks unit
+test: hooks docs unit
 
 # ruff, its format, mypy --strict, the import contract: the same as before each commit.
 hooks: $(VENV)/.test-installed
@@ -111,5 +111,15 @@ $(FUZZ_VENV)/.installed: setup.cfg constraints.txt tests/fuzz/requirements.txt
 fuzz: $(FUZZ_VENV)/.installed
 	$(FUZZ_VENV)/bin/python tests/fuzz/campaign.py --runs $(FUZZ_RUNS) $(DECODERS)
 
+# dist/hlgfa_line-VERSION-py3-none-any.whl: with the demo model, without torch; docs/deployment.md says what to do with it.
+wheel: $(VENV)/bin/python
+	@rm -rf build dist/hlgfa_line-*.whl
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist/hlgfa_line-*.whl
+
+# The pages of docs/ as a site in site/; a broken link is an error.
+docs: $(VENV)/.test-installed
+	$(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) $(PEERS_VENV) $(FUZZ_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS_VENV) $(FUZZ_VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -24,6 +24,7 @@ from pipeline.history.journal_repair import repair
 from pipeline.inspection_line import InspectionLine
 from pipeline.inspector import Inspector
 from pipeline.judge import TriggerLedger
+from pipeline.log_config import LogSpec
 from pipeline.outbox import Outbox
 from pipeline.publisher import Publisher
 from pipeline.recipes.changer import Changer
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.history.journal_repair import Repair
+    from pipeline.log_config import LoggingConfig
     from pipeline.recipes.plan import Start
 
 HISTORIAN_NICENESS = 5
@@ -69,19 +71,24 @@ class Parts(NamedTuple):
 
 
 class Workshop:
-    """Where processes are made: their context, and the folder of their sockets."""
+    """Where processes are made: their context, the folder of their sockets, and how they log."""
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        self._stack = stack
+    def __init__(self, stack: contextlib.ExitStack, *, epoch: str, logging: LoggingConfig) -> None:
+        self._stack, self._epoch, self._logging = stack, epoch, logging
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         stack.callback(self.context.term)
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlgfa-")))
 
-    def make_child(self, name: str, module: str, niceness: int = 0) -> Child:
+    def make_child(self, name: str, module: str, *, niceness: int = 0, camera: str | None = None) -> Child:
         """A process that is not started yet, and ended at the latest with the station."""
-        child = Child(name, module, context=self.context, directory=self.directory, niceness=niceness)
+        child = self.make_brief(name, module, niceness=niceness, camera=camera)
         self._stack.callback(child.kill)
         return child
+
+    def make_brief(self, name: str, module: str, *, niceness: int = 0, camera: str | None = None) -> Child:
+        """A process that is not started yet; its end is the caller's to see to."""
+        log = LogSpec(process=name, camera=camera, epoch=self._epoch, settings=self._logging)
+        return Child(name, module, context=self.context, directory=self.directory, log=log, niceness=niceness)
 
 
 def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, poller: zmq.Poller) -> Parts:
@@ -95,12 +102,12 @@ def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, pol
     epoch = str(uuid.uuid4())
     start = plan_start(config)
     publisher = stack.enter_context(_make_publisher(config, epoch))
-    workshop = Workshop(stack)
+    workshop = Workshop(stack, epoch=epoch, logging=config.logging)
     lines = {line.name: line for line in _make_lines(as_started(config, start), workshop, stack)}
     child = workshop.make_child("inspection", "pipeline.inspection")
     repairs = repair(Path(config.station.journal_dir))
     journal = stack.enter_context(_make_journal(config, epoch))
-    historian = workshop.make_child("historian", "pipeline.history.historian", HISTORIAN_NICENESS)
+    historian = workshop.make_child("historian", "pipeline.history.historian", niceness=HISTORIAN_NICENESS)
     history_line = HistoryLine(historian, config.archive)
     ledger = TriggerLedger(guard_ns=round(config.station.deadline_guard_ms * 1e6))
     outbox = Outbox(
@@ -140,13 +147,7 @@ def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, pol
     )
     recipes = None
     if start is not None:
-        standby = Standby(
-            config,
-            context=workshop.context,
-            directory=workshop.directory,
-            inspector=inspector,
-            attendance=attendance,
-        )
+        standby = Standby(config, make_child=workshop.make_brief, inspector=inspector, attendance=attendance)
         stack.callback(lambda: inspection.child.kill())  # noqa: PLW0108 - the one in force then
         stack.callback(standby.close)
         changer = Changer(
@@ -208,7 +209,6 @@ def _make_lines(config: Config, workshop: Workshop, stack: contextlib.ExitStack)
         size = frame_bytes(camera.width_px, camera.height_px, camera.pixel_format)
         ring = Ring.create(SHARED_MEMORY, slots=config.ring.slots, slot_bytes=page_bytes(size))
         stack.enter_context(ring)
-        lines.append(
-            CameraLine(camera, ring, workshop.make_child(f"capture-{camera.name}", "pipeline.capture"))
-        )
+        child = workshop.make_child(f"capture-{camera.name}", "pipeline.capture", camera=camera.name)
+        lines.append(CameraLine(camera, ring, child))
     return lines

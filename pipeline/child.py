@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from pipeline.log_config import LogSpec
+
 FIRST_BACK_OFF_NS = 100_000_000
 LONGEST_BACK_OFF_NS = 5_000_000_000
 STEADY_NS = 10_000_000_000
@@ -38,6 +40,7 @@ class Child:
         *,
         context: zmq.Context[zmq.Socket[bytes]],
         directory: Path,
+        log: LogSpec,
         niceness: int = 0,
     ) -> None:
         """Prepare a process of `module`; with a `niceness` it leaves the processor to the others."""
@@ -50,6 +53,7 @@ class Child:
         self.pidfd = -1
         self.last_words = ""
         self._module = module
+        self._log = log
         self._niceness = niceness
         self._context = context
         self._directory = directory
@@ -80,7 +84,7 @@ class Child:
         self.pidfd = os.pidfd_open(self._process.pid)
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died already; its pidfd tells
-            self._process.stdin.write(encode(message))
+            self._process.stdin.write(encode((self._log, message)))
             self._process.stdin.close()
         self.state = "starting"
         self.heard_ns = now_ns

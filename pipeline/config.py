@@ -16,6 +16,8 @@ from pipeline.camera_config import CameraConfig, Fraction, Name, PositiveFloat, 
 from pipeline.config_checks import contradictions
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig
+from pipeline.log_config import LoggingConfig
+from pipeline.metrics_config import MetricsConfig
 from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
 from pipeline.socket_config import SecurityConfig, SocketsConfig
 from pipeline.yaml_text import YamlError, read_yaml
@@ -131,6 +133,8 @@ class Config(Section, frozen=True, kw_only=True):
     gateways: GatewaysConfig | None = None
     security: SecurityConfig | None = None
     recipes_dir: str | None = None
+    logging: LoggingConfig = LoggingConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 def load_config(path: Path) -> Config:

@@ -8,6 +8,7 @@ from engines.engine import EngineError
 from engines.targets import check_combination
 from pipeline.camera_config import V4l2CameraConfig, VideoCameraConfig
 from pipeline.gateway_config import find_errors
+from pipeline.metrics_config import find_metrics_errors
 from pipeline.socket_config import is_local, keys_are_missing
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def contradictions(config: Config) -> Iterator[str]:
     yield from _in_records(config)
     if config.gateways is not None:
         yield from find_errors(config.gateways)
+    yield from find_metrics_errors(config.metrics)
 
 
 def _in_engine(engine: EngineConfig) -> Iterator[str]:

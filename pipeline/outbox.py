@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pipeline.publisher import Publisher
 
 STATS_KEPT = 4096
+_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _log = logging.getLogger(__name__)
 
 
@@ -167,7 +168,9 @@ class Outbox:
         camera: str | None = None,
         recipe: RecipeChange | None = None,
     ) -> None:
-        """Publish that something happened."""
+        """Publish and log that something happened."""
+        fields = {"kind": kind, "reason_code": int(reason), "camera": camera}
+        _log.log(_LEVELS[severity], "%s", text, extra=fields)
         common = self._publisher.stamp("event", event=kind, camera=camera)
         header = EventHeader(
             **common, kind=kind, severity=severity, code=int(reason), text=text, recipe=recipe
@@ -175,9 +178,8 @@ class Outbox:
         self._keep(header)
 
     def tell_refusals(self, now_ns: int) -> None:
-        """Announce and log what clients were refused, if something is due to be told."""
+        """Announce what clients were refused, if something is due to be told."""
         for text in self._publisher.refusals.due(now_ns):
-            _log.warning("%s", text)
             self.event("security", "warning", text)
 
     def status(

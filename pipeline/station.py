@@ -7,6 +7,7 @@ trigger gets its result whether or not anyone else is alive.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from pipeline.assembly import Wanted, assemble
 from pipeline.attendance import StationError
 from pipeline.history.journal_repair import repaired
 from pipeline.messages import StageLatency
+from pipeline.notify import Notifier
 from pipeline.realtime import GarbageCollector
 from pipeline.trigger_desk import TriggerDesk
 
@@ -68,6 +70,7 @@ class Station:
         self._poller = zmq.Poller()
         self._exit = contextlib.ExitStack()
         with contextlib.ExitStack() as opening:
+            self._systemd = opening.enter_context(contextlib.closing(Notifier(os.environ)))
             wanted = Wanted(stop_after=stop_after, stub_engine_ms=stub_engine_ms)
             parts = assemble(config, wanted, opening, poller=self._poller)
             self._exit = opening.pop_all()
@@ -80,6 +83,11 @@ class Station:
             self._attendance.watch(socket, self._serve_publisher)
 
     # Life
+
+    @property
+    def epoch(self) -> str:
+        """What tells this start from all others."""
+        return self._journal.epoch
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -120,6 +128,7 @@ class Station:
                 while not self._finished():
                     self._turn()
                     garbage.turn(idle=self._flow.idle)
+            self._systemd.stopping()
             self._crew.stop()
             self._state = "Halted"
             self._publish_status()
@@ -161,6 +170,7 @@ class Station:
         if self._recipes is not None:
             self._recipes.changer.announce_start()
         self._publish_status()
+        self._systemd.ready()
 
     def _finished(self) -> bool:
         ended = all(line.ended for line in self._lines.values())
@@ -198,6 +208,7 @@ class Station:
             self._publish_status()
         self._outbox.stats_if_due(now_ns)
         self._outbox.tell_refusals(now_ns)
+        self._systemd.pet(now_ns)
 
     def _wait_ms(self, resume_ns: int | None) -> int:
         """Milliseconds until something is due by time, rounded up, at most `LONGEST_WAIT_MS`."""

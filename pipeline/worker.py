@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import msgspec
 import zmq
 
+from pipeline import logs
 from pipeline.internal import Heartbeat, StartFailed, encode
+from pipeline.log_config import LogSpec
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -34,7 +37,9 @@ def read_start(kind: type[StartT]) -> StartT:
         os._exit(2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return msgspec.msgpack.decode(sys.stdin.buffer.read(), type=kind)
+    log, start = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=tuple[LogSpec, msgspec.Raw])
+    logs.start(log)
+    return msgspec.msgpack.decode(start, type=kind)
 
 
 class Link:
@@ -88,6 +93,7 @@ def leave(link: Link) -> NoReturn:
     At once: a half-opened or lost camera SDK, or a runtime, may hang for seconds or crash when it is closed.
     """
     link.close()
+    logging.shutdown()
     os._exit(2)
 
 

@@ -27,6 +27,12 @@ def audit(
     from tools.audit_view import print_report
 
     if not journal_files(journal):
+        earlier = list(journal.glob("*.journal"))
+        if earlier:
+            raise ConfigError(
+                f"{journal}: found {len(earlier)} file(s) of a version whose journal this one does not read. "
+                "Audit them with that version, then move them away (docs/deployment.md)."
+            )
         raise ConfigError(f"{journal}: found no journal, expected a .journal file or a directory with one.")
     report = make_report(journal, Period(_parse(from_, "--from"), _parse(to, "--to")))
     if json:

@@ -9,11 +9,14 @@ from tools.bench import bench
 from tools.calibrate import calibrate
 from tools.cameras import cameras
 from tools.check import check
+from tools.doctor import doctor
 from tools.errors import run_app
 from tools.evaluate import evaluate
 from tools.gateway import gateway
 from tools.grab import grab
+from tools.init import init
 from tools.keys import keys
+from tools.metrics import metrics
 from tools.recipe import recipe
 from tools.record import record
 from tools.replay import replay
@@ -32,10 +35,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run)
+app.command()(init)
 app.command()(check)
+app.command()(doctor)
 app.command()(audit)
 app.command()(watch)
 app.command()(gateway)
+app.command()(metrics)
 app.command()(cameras)
 app.command()(grab)
 app.command()(record)

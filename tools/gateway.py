@@ -20,13 +20,16 @@ def gateway(
 
     from pipeline.config import load_config
     from pipeline.gateways.gateway import Gateway
+    from pipeline.log_config import LogSpec
+    from pipeline.logs import started
 
     parsed = load_config(config)
     served = Gateway(parsed)
     assert parsed.gateways is not None
     lines = _describe(parsed.gateways)
     _stop_on_signals(served)
-    asyncio.run(served.run(on_ready=lambda: print("\n".join(lines), flush=True)))
+    with started(LogSpec(process="gateway", settings=parsed.logging)):
+        asyncio.run(served.run(on_ready=lambda: print("\n".join(lines), flush=True)))
 
 
 def _describe(gateways: GatewaysConfig) -> list[str]:

@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.camera_config import RecordingCameraConfig, TriggerConfig
 from pipeline.config import ConfigError
+from pipeline.log_config import LoggingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,9 +26,9 @@ def replay_config(config: Config, recording: Recording, pace: Pace) -> Config:
     """The same station with the recording in place of its cameras.
 
     It has sockets of its own, so that no output acts on a replay; its journal lies in a directory `replay`
-    inside the configured one; it archives nothing, and keeps nothing for consumers; every heatmap is
-    published. With pace `fastest` frames are asked for one by one, and there is no hurry: the deadline is
-    `NO_HURRY_MS`.
+    inside the configured one; it archives nothing, logs to the terminal only, and keeps nothing for
+    consumers; every heatmap is published. With pace `fastest` frames are asked for one by one, and there is
+    no hurry: the deadline is `NO_HURRY_MS`.
 
     Raises:
         ConfigError: recording and configuration do not have the same cameras.
@@ -53,6 +54,7 @@ def replay_config(config: Config, recording: Recording, pace: Pace) -> Config:
         security=None,
         consumers=(),
         archive=None,
+        logging=LoggingConfig(),
         cameras=[_camera(camera, recording, pace) for camera in config.cameras],
         heatmap=msgspec.structs.replace(config.heatmap, policy="all", codec="none"),
     )

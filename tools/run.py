@@ -17,14 +17,19 @@ def run(
 ) -> None:
     """Monitor a line: cameras to verdicts and heatmaps on ZeroMQ. Prints the audit when it stops."""
     from pipeline.config import load_config
+    from pipeline.log_config import LogSpec
+    from pipeline.logs import started
     from pipeline.station import Station
     from tools.audit_view import print_audit
     from tools.run_view import follow
 
-    station = Station(load_config(config), stop_after=frames)
-    stop_on_signals(station)
-    with follow(station, total=frames) as on_ready:
-        report = station.run(on_ready)
+    parsed = load_config(config)
+    with started(LogSpec(process="station", settings=parsed.logging)) as log:
+        station = Station(parsed, stop_after=frames)
+        log.context["epoch"] = station.epoch
+        stop_on_signals(station)
+        with follow(station, total=frames) as on_ready:
+            report = station.run(on_ready)
     if not print_audit(report):
         raise typer.Exit(1)
 

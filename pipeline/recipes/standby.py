@@ -7,16 +7,13 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from pipeline import realtime
-from pipeline.child import Child
 from pipeline.internal import EngineReady, ProtocolError, StartFailed, decode_from_inspection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    import zmq
 
     from pipeline.attendance import Attendance
+    from pipeline.child import Child
     from pipeline.config import Config
     from pipeline.inspector import Inspector
     from pipeline.recipes.plan import Setup
@@ -35,14 +32,12 @@ class Standby:
         self,
         config: Config,
         *,
-        context: zmq.Context[zmq.Socket[bytes]],
-        directory: Path,
+        make_child: Callable[..., Child],
         inspector: Inspector,
         attendance: Attendance,
     ) -> None:
         self._config = config
-        self._context = context
-        self._directory = directory
+        self._make_child = make_child
         self._inspector = inspector
         self._attendance = attendance
         self.on_ready: Callable[[EngineReady], None] = lambda _ready: None
@@ -63,11 +58,9 @@ class Standby:
                     "system lets no priority be taken back. Allow it: LimitNICE=0 of the unit"
                 ]
             )
-        child = Child(
+        child = self._make_child(
             f"inspection-{setup.changes}",
             "pipeline.inspection",
-            context=self._context,
-            directory=self._directory,
             niceness=LOWEST_PRIORITY if may_promote else 0,
         )
         self._child = child
