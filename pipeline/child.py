@@ -73,7 +73,7 @@ class Child:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(self.endpoint)
         self.lives += 1
-        command = [sys.executable, "-m", self._module]
+        command = [sys.executable, "-m", self._module, str(os.getpid())]
         if self._niceness:
             command = ["nice", "-n", str(self._niceness), *command]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=fds)

@@ -25,10 +25,13 @@ StartT = TypeVar("StartT")
 def read_start(kind: type[StartT]) -> StartT:
     """Read the start message from standard input, after tying this process's life to the station's.
 
-    The kernel kills the child when the station dies, however it dies. Ctrl-C in a terminal reaches the
-    whole process group: it is the station's to handle, it stops the children in order.
+    The kernel kills the child when the station dies, however it dies; not so if it has died while this
+    interpreter was loading, so the station's process id is the first argument. Ctrl-C in a terminal reaches
+    the whole process group: it is the station's to handle, it stops the children in order.
     """
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[1]):
+        os._exit(2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return msgspec.msgpack.decode(sys.stdin.buffer.read(), type=kind)
