@@ -16,9 +16,10 @@ CHUNK_BYTES = 1024 * 1024
 
 
 class FileIndex:
-    """Where the messages of one file are."""
+    """Where the messages of one file are; `complete` once nothing can be written after what was read."""
 
     def __init__(self, path: Path) -> None:
+        self.complete = False
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._scanned = 0
         self._seqs: dict[str, array[int]] = {}

@@ -134,12 +134,16 @@ class JournalIndex:
         return last
 
     def index(self, file: JournalFile) -> FileIndex:
-        """Where the messages of a file are."""
-        path = file.path
+        """Where the messages of a file are.
+
+        A file with a later one of its start is written no more: what was read of it before that is completed once.
+        """
+        path, ended = file.path, file != self.of(file.epoch)[-1]
         index = self._open.pop(path, None)
-        if index is None:
-            index = FileIndex(path)
+        if index is None or (ended and not index.complete):
+            index = index or FileIndex(path)
             index.refresh()
+            index.complete = ended
         self._open[path] = index  # the one used last is the last one to be closed
         while len(self._open) > KEPT_FILES:
             self._forget_index(next(iter(self._open)))

@@ -113,6 +113,24 @@ def test_files_that_retention_has_removed_are_gone(reader: Reader) -> None:
     assert reader.all(1, 20) == (list(range(floor, 21)), list(range(1, floor)))
 
 
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_what_was_written_before_a_file_was_left_is_found(
+    tmp_path_factory: pytest.TempPathFactory, portions: list[int]
+) -> None:
+    """The reader has seen a file as the last one; more is written to it, and then to the next ones."""
+    directory = tmp_path_factory.mktemp("journal")
+    reader, written = Reader(directory), 0
+    with Journal(directory, epoch="epoch", settings=JournalConfig(file_mib=0.008)) as journal:
+        for portion in portions:
+            for _ in range(portion):
+                written += 1
+                journal.append(make_result(written))
+            reader.replay(written, written, published=written)
+    assert reader.all(1, written, published=written) == (list(range(1, written + 1)), [])
+    reader.index.close()
+
+
 def test_the_end_of_an_earlier_start_names_the_following_one(tmp_path: Path) -> None:
     for epoch in ("a", "b", "c"):
         write(tmp_path, [1, 2], epoch=epoch)
