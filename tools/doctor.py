@@ -55,7 +55,7 @@ def _examine(config: Config | None) -> Iterator[Line]:
             yield Line(
                 level="ok" if finding.error is None else "error",
                 what=finding.what,
-                found=finding.error or "as it should be",
+                found=finding.error or "nothing wrong",
             )
 
 

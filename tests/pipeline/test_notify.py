@@ -1,6 +1,7 @@
 """systemd's side of the line, played by a datagram socket."""
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.notify import Notifier
-from support.lines import folder_camera, make_config, paint_parts, running
+from support.lines import folder_camera, make_config, make_raw_config, paint_parts, running
+from support.station_process import StationProcess, write_config
 
 SECOND_NS = 1_000_000_000
 
@@ -110,3 +112,21 @@ def test_the_station_is_ready_turns_and_stops(
     assert heard[-1] == "STOPPING=1"
     # It pets from its first turn on: the watchdog runs once it is ready.
     assert heard.count("WATCHDOG=1") > 3
+
+
+def test_a_station_that_hangs_pets_no_more(tmp_path: Path, systemd: socket.socket) -> None:
+    camera = folder_camera(paint_parts(tmp_path / "parts", 5), loop=True)
+    config = write_config(tmp_path, make_raw_config(tmp_path, [camera]))
+    environ = os.environ | _environ(tmp_path, WATCHDOG_USEC="400000")
+    with StationProcess(config, env=environ) as station:
+        while systemd.recv(4096) != b"READY=1":
+            pass
+        assert systemd.recv(4096) == b"WATCHDOG=1"
+        os.kill(station.pid, signal.SIGSTOP)
+        _heard(systemd)
+        systemd.settimeout(1.0)  # two and a half periods
+        with pytest.raises(TimeoutError):
+            systemd.recv(4096)
+        os.kill(station.pid, signal.SIGCONT)
+        systemd.settimeout(10)
+        assert systemd.recv(4096) == b"WATCHDOG=1"
