@@ -26,7 +26,7 @@ from pipeline.camera_config import (
 )
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig, find_errors
-from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
+from pipeline.record_config import ArchiveConfig, ConsumerConfig, ImageConfig, JournalConfig
 from pipeline.socket_config import SecurityConfig, SocketsConfig, is_local, keys_are_missing
 from pipeline.yaml_text import YamlError, read_yaml
 
@@ -131,6 +131,7 @@ class Config(Section, frozen=True, kw_only=True):
     cameras: Annotated[list[CameraConfig], Meta(min_length=1, max_length=16)]
     engine: EngineConfig
     heatmap: HeatmapConfig = HeatmapConfig()
+    image: ImageConfig = ImageConfig()
     journal: JournalConfig = JournalConfig()
     consumers: Annotated[tuple[ConsumerConfig, ...], Meta(max_length=32)] = ()
     archive: ArchiveConfig | None = None
@@ -248,10 +249,12 @@ def _check_records(config: Config, origin: str) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"{origin}: consumers: found the name {name!r} twice, expected unique names.")
-    if config.archive is not None and config.archive.queue_frames >= config.ring.slots - 1:
+    shown = int(config.image.policy != "none")
+    if config.archive is not None and config.archive.queue_frames + shown >= config.ring.slots - 1:
         raise ConfigError(
             f"{origin}: archive.queue_frames: found {config.archive.queue_frames} of ring.slots "
-            f"{config.ring.slots}, expected at least two slots to be left for new frames."
+            f"{config.ring.slots}, expected at least two slots to be left for new frames"
+            f"{', one being for images' if shown else ''}."
         )
 
 

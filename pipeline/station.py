@@ -25,6 +25,7 @@ from pipeline.flow import Flow
 from pipeline.frame import frame_bytes
 from pipeline.history.history import History
 from pipeline.history.history_line import HistoryLine
+from pipeline.history.image_pace import ImagePace
 from pipeline.history.journal import Journal
 from pipeline.history.journal_repair import repair, repaired
 from pipeline.judge import TriggerLedger
@@ -95,7 +96,7 @@ class Station:
         self._repairs = repair(Path(config.station.journal_dir))
         self._journal = stack.enter_context(self._make_journal(epoch))
         historian = self._make_child("historian", "pipeline.history.historian", stack, HISTORIAN_NICENESS)
-        history = HistoryLine(historian, config.archive)
+        history = HistoryLine(historian, config.archive, self._image_pace())
         ledger = TriggerLedger(guard_ns=round(config.station.deadline_guard_ms * 1e6))
         self._outbox = Outbox(
             config,
@@ -134,6 +135,12 @@ class Station:
         )
         for socket in self._publisher.poll_sockets():
             self._crew.watch(socket, self._serve_publisher)
+
+    def _image_pace(self) -> ImagePace | None:
+        settings, publisher = self._config.image, self._publisher
+        if settings.policy == "none":
+            return None
+        return ImagePace(settings.max_hz, lambda: publisher.maps_are_heard)
 
     def _make_publisher(self, epoch: str) -> Publisher:
         config = self._config
