@@ -24,6 +24,8 @@ from pipeline.camera_config import (
     V4l2CameraConfig,
     VideoCameraConfig,
 )
+from pipeline.dashboard_config import DashboardConfig
+from pipeline.dashboard_config import find_errors as find_dashboard_errors
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig, find_errors
 from pipeline.record_config import ArchiveConfig, ConsumerConfig, ImageConfig, JournalConfig
@@ -141,6 +143,7 @@ class Config(Section, frozen=True, kw_only=True):
     budgets: BudgetsConfig = BudgetsConfig()
     gateways: GatewaysConfig | None = None
     security: SecurityConfig | None = None
+    dashboard: DashboardConfig | None = None
 
 
 def load_config(path: Path) -> Config:
@@ -198,9 +201,12 @@ def _check_consistency(config: Config, origin: str) -> None:
         _check_camera(camera, f"{origin}: cameras[{index}]")
     _check_parts(config, origin)
     _check_records(config, origin)
-    text = None if config.gateways is None else next(find_errors(config.gateways), None)
-    if text is not None:
-        raise ConfigError(f"{origin}: {text}")
+    texts = [
+        *(find_errors(config.gateways) if config.gateways is not None else ()),
+        *(find_dashboard_errors(config.dashboard) if config.dashboard is not None else ()),
+    ]
+    if texts:
+        raise ConfigError(f"{origin}: {texts[0]}")
 
 
 _ONLY_WITH = {

@@ -9,6 +9,7 @@ from tools.bench import bench
 from tools.calibrate import calibrate
 from tools.cameras import cameras
 from tools.check import check
+from tools.dashboard import dashboard
 from tools.errors import run_app
 from tools.evaluate import evaluate
 from tools.gateway import gateway
@@ -34,6 +35,7 @@ app.command()(run)
 app.command()(check)
 app.command()(audit)
 app.command()(watch)
+app.command()(dashboard)
 app.command()(gateway)
 app.command()(cameras)
 app.command()(grab)
