@@ -88,7 +88,7 @@ class Keeper:
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     def _start_once(self) -> subprocess.Popen[bytes] | None:
-        """One more life, None if there is to be none: whoever stops finds all of them or prevents the next."""
+        """One more life, None if there is to be none: who stops finds the last one, or prevents it."""
         with self._lock:
             if self._stopping.is_set():
                 return None

@@ -90,7 +90,7 @@ class Hub:
         if isinstance(header, StatusHeader):
             self._view.take_status(header, time.monotonic_ns())
         elif isinstance(header, ResultHeader):
-            self._take_result(result_view(header, expired=item.expired))
+            self._take_result(result_view(header))
         elif isinstance(header, HeatmapHeader):
             self._joiner.take_heatmap(Heatmap(header, item.payload or b""))
         elif isinstance(header, ImageHeader):
@@ -107,7 +107,7 @@ class Hub:
         self._new_points.setdefault(result.camera, []).append(point)
         if result.disposition == "reject":
             self.rejects.add(result)
-            self._tell(RejectMessage(reject=RejectView(result=result, pictured=False)))
+            self._tell(RejectMessage(reject=RejectView(result=result, pictured=False, mapped=False)))
         self._show(self._joiner.take_result(result))
 
     def _show(self, picture: Picture | None) -> None:
@@ -116,7 +116,7 @@ class Hub:
             return
         rejected = self.rejects.add_picture(picture)
         if rejected:
-            self._tell(RejectMessage(reject=RejectView(result=picture.result, pictured=True)))
+            self._tell(RejectMessage(reject=_reject(picture.result, picture)))
         camera, now_ns = picture.result.camera, time.monotonic_ns()
         if not rejected and now_ns < self._picture_due_ns.get(camera, now_ns):
             return
@@ -173,7 +173,7 @@ class Hub:
     def enter(self, browser: Browser) -> None:
         """A page was opened: tell it what has happened so far."""
         line, station, images = self._hello
-        rejects = [RejectView(result=result, pictured=pictured) for result, pictured in self.rejects.all()]
+        rejects = [_reject(result, picture) for result, picture in self.rejects.all()]
         hello = HelloMessage(
             line=line, station=station, images=images, rejects=rejects, events=list(self._view.events)
         )
@@ -196,6 +196,11 @@ class Hub:
             text = _text(message)
             for browser in self.browsers:
                 browser.mailbox.put(text)
+
+
+def _reject(result: ResultView, picture: Picture | None) -> RejectView:
+    mapped = picture is not None and picture.heatmap is not None
+    return RejectView(result=result, pictured=picture is not None, mapped=mapped)
 
 
 def _text(message: ToPage) -> str:

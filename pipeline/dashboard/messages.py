@@ -103,10 +103,11 @@ class PointsMessage(_Message, frozen=True, kw_only=True, tag="points"):
 
 
 class RejectView(msgspec.Struct, frozen=True, kw_only=True):
-    """A rejected part, and whether there is a picture of it."""
+    """A rejected part, and whether there is a picture of it, and a heatmap."""
 
     result: ResultView
     pictured: bool
+    mapped: bool
 
 
 class RejectMessage(_Message, frozen=True, kw_only=True, tag="reject"):

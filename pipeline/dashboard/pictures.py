@@ -94,6 +94,6 @@ class Rejects:
         """The picture of a reject; None if there is none."""
         return self._pictures.get(result_id)
 
-    def all(self) -> list[tuple[ResultView, bool]]:
-        """Every reject, and whether there is a picture of it."""
-        return [(result, result_id in self._pictures) for result_id, result in self._results.items()]
+    def all(self) -> list[tuple[ResultView, Picture | None]]:
+        """Every reject, with its picture if there is one."""
+        return [(result, self._pictures.get(result_id)) for result_id, result in self._results.items()]

@@ -73,8 +73,8 @@ class Review:
             mark = marks.get(result.result_id)
             entries.append(
                 {
-                    "result": msgspec.to_builtins(result_view(result, expired=True)),
-                    "overlay": item.entry.heatmap is not None,
+                    "result": msgspec.to_builtins(result_view(result)),
+                    "mapped": item.entry.heatmap is not None,
                     "mark": None if mark is None else mark.mark,
                     "who": None if mark is None else mark.who,
                 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import cv2
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -13,6 +14,7 @@ from pipeline.history.archive_pages import RESULT_ID, find
 from pipeline.wire import MessageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Executor
     from pathlib import Path
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline.dashboard.hub import Hub
 
+SMALL_PX = 320
 KEEP = {"Cache-Control": "private, max-age=3600"}
 """A result's picture never changes."""
 
@@ -41,7 +44,8 @@ class Stills:
     async def _small(self, request: Request) -> Response:
         picture = self._hub.rejects.picture(request.path_params["result_id"])
         if picture is None:
-            return await self._full(request)
+            jpeg = await self._from_archive(_small_of, request.path_params["result_id"])
+            return Response(jpeg, media_type="image/jpeg", headers=KEEP) if jpeg else _none()
         return Response(picture.jpeg, media_type="image/jpeg", headers=KEEP)
 
     async def _full(self, request: Request) -> Response:
@@ -51,17 +55,16 @@ class Stills:
             return FileResponse(path, media_type="image/png", headers=KEEP)
         picture = self._hub.rejects.picture(result_id)
         if picture is None:
-            return PlainTextResponse("No picture of this part is kept.\n", 404)
+            return _none()
         return Response(picture.jpeg, media_type="image/jpeg", headers=KEEP)
 
     async def _overlay(self, request: Request) -> Response:
         result_id = request.path_params["result_id"]
         picture = self._hub.rejects.picture(result_id)
-        png = (
-            await self._hub.overlay(picture)
-            if picture is not None
-            else await self._archived_overlay(result_id)
-        )
+        if picture is not None:
+            png = await self._hub.overlay(picture)
+        else:
+            png = await self._from_archive(_overlay_of, result_id)
         if not png:
             return PlainTextResponse("No heatmap of this part is kept.\n", 404)
         return Response(png, media_type="image/png", headers=KEEP)
@@ -74,11 +77,26 @@ class Stills:
         path = None if found is None else found.stem.with_suffix(ending)
         return path if path is not None and path.is_file() else None
 
-    async def _archived_overlay(self, result_id: str) -> bytes:
+    async def _from_archive(self, make: Callable[[Path, str], bytes], result_id: str) -> bytes:
         if self._archive is None:
             return b""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, _overlay_of, self._archive, result_id)
+        return await loop.run_in_executor(self._executor, make, self._archive, result_id)
+
+
+def _none() -> Response:
+    return PlainTextResponse("No picture of this part is kept.\n", 404)
+
+
+def _small_of(archive: Path, result_id: str) -> bytes:
+    """A JPEG of a kept frame, at most about `SMALL_PX` wide; empty if it is gone."""
+    found = find(archive, result_id)
+    pixels = None if found is None else cv2.imread(str(found.stem.with_suffix(".png")), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        return b""
+    scale = min(1.0, SMALL_PX / pixels.shape[1])
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return bytes(cv2.imencode(".jpg", small)[1])
 
 
 def _overlay_of(archive: Path, result_id: str) -> bytes:

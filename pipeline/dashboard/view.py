@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 KEPT_POINTS = 600
 KEPT_EVENTS = 50
-SHOWN_MS = 3_000
+SHOWN_MS = 5_000
 """A verdict older than this is the last one, and not shown as that of now."""
 
 
-def result_view(header: ResultHeader, *, expired: bool) -> ResultView:
-    """A result in the words of the page."""
+def result_view(header: ResultHeader) -> ResultView:
+    """A result in the words of the page; `state` says when it is not that of now any more."""
     frame = header.frame
     return ResultView(
         result_id=header.result_id,
@@ -46,7 +46,7 @@ def result_view(header: ResultHeader, *, expired: bool) -> ResultView:
         latency_ms=header.latency_us / 1000,
         on_time=header.on_time,
         published_ms=int(header.published_ns) / 1e6,
-        expired=expired,
+        expired=False,
         simulated=header.simulated,
         frame_px=None if frame is None else (frame.width, frame.height),
     )

@@ -116,6 +116,7 @@ async function takePicture(data) {
   byId("picture-none").hidden = true;
   byId("simulated").hidden = !result.simulated;
   byId("picture").dataset.resultId = result.result_id;
+  if (!performance.getEntriesByName("first-frame").length) performance.mark("first-frame");
   setText(byId("picture-of"), `${partName(result)} · ${result.disposition} · ${time(result.published_ms)}`);
   byId("picture").setAttribute("aria-label", `Camera ${result.camera}: ${partName(result)}, ${result.disposition}, ${result.regions.length} regions`);
 }

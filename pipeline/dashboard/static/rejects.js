@@ -6,14 +6,14 @@ import { byId, dayTime, facts, node, ms, partName, score, time } from "./words.j
 const KEPT = 50;
 const still = (id, what) => `/stills/${encodeURIComponent(id)}/${what}`;
 
-export async function loadStill(result) {
+export async function loadStill({ result, mapped }) {
   const fetched = async (what) => {
     const response = await fetch(still(result.result_id, what));
     return response.ok ? createImageBitmap(await response.blob()) : null;
   };
   const image = await fetched("full");
   if (image === null) return null;
-  const overlay = await fetched("overlay").catch(() => null);
+  const overlay = mapped ? await fetched("overlay").catch(() => null) : null;
   return { image, overlay, result, framePx: result.frame_px ?? [image.width, image.height] };
 }
 
@@ -34,7 +34,7 @@ export class Viewer {
     });
   }
 
-  // all: results, newest first; they stay as they are while the dialog is open
+  // all: [{ result, pictured, mapped }], newest first; they stay as they are while the dialog is open
   open(all, index) {
     this.#all = all;
     this.#at = index;
@@ -51,7 +51,8 @@ export class Viewer {
   }
 
   async #show() {
-    const result = this.#all[this.#at];
+    const reject = this.#all[this.#at];
+    const { result } = reject;
     const asked = ++this.#asked;
     byId("viewer").dataset.resultId = result.result_id;
     byId("viewer-title").textContent = `${this.#at + 1} of ${this.#all.length}: ${partName(result)}, ${result.reason}`;
@@ -62,7 +63,7 @@ export class Viewer {
       ["Score", score(result.score, result.threshold)], ["Threshold", score(result.threshold, result.threshold)],
       ["Latency", ms(result.latency_ms)], ["Regions", result.regions.length], ["Why", result.text],
     ]);
-    const frame = await loadStill(result).catch(() => null);
+    const frame = await loadStill(reject).catch(() => null);
     if (asked !== this.#asked) return;
     byId("still").hidden = frame === null;
     byId("still-none").hidden = frame !== null;
@@ -83,16 +84,16 @@ export class Rejects {
     for (const reject of rejects) this.add(reject);
   }
 
-  add({ result, pictured }) {
+  add({ result, pictured, mapped }) {
     const known = this.#kept.get(result.result_id);
     if (known) {
-      if (pictured && !known.pictured) this.#picture(known);
+      if (pictured && !known.pictured) this.#picture(known, mapped);
       return;
     }
-    const entry = { result, pictured: false, item: this.#item(result) };
+    const entry = { result, pictured: false, mapped: false, item: this.#item(result) };
     this.#kept.set(result.result_id, entry);
     byId("thumbs").prepend(entry.item);
-    if (pictured) this.#picture(entry);
+    if (pictured) this.#picture(entry, mapped);
     while (this.#kept.size > KEPT) {
       const [oldest, gone] = this.#kept.entries().next().value;
       gone.item.remove();
@@ -123,21 +124,20 @@ export class Rejects {
     const what = node("span", { class: "what" }, node("b", {}, `✕ ${result.reason}`), node("span", {}, time(result.published_ms)));
     const button = node("button", { type: "button", class: "thumb", "aria-label": label, "data-result-id": result.result_id }, shot, what);
     button.onclick = () => {
-      const all = this.#shown().map((entry) => entry.result);
-      this.#viewer.open(all, all.findIndex((other) => other.result_id === result.result_id));
+      const all = this.#shown();
+      this.#viewer.open(all, all.findIndex((other) => other.result.result_id === result.result_id));
     };
     const item = node("li", {}, button);
     item.hidden = this.#camera !== null && result.camera !== this.#camera;
     return item;
   }
 
-  #picture(entry) {
+  #picture(entry, mapped) {
     entry.pictured = true;
+    entry.mapped = mapped;
     const id = entry.result.result_id;
-    const image = node("img", { alt: "", src: still(id, "small"), loading: "lazy", decoding: "async" });
-    const overlay = node("img", { alt: "", src: still(id, "overlay"), loading: "lazy", decoding: "async" });
-    overlay.onerror = () => overlay.remove();
-    image.onerror = () => { image.remove(); overlay.remove(); };
-    entry.item.querySelector(".shot").replaceChildren(image, overlay);
+    const layers = mapped ? ["small", "overlay"] : ["small"];
+    const shown = layers.map((layer) => node("img", { alt: "", src: still(id, layer), loading: "lazy", decoding: "async" }));
+    entry.item.querySelector(".shot").replaceChildren(...shown);
   }
 }

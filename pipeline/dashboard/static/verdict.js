@@ -1,6 +1,6 @@
 // The verdict: colour, shape and word. Said aloud only when it changes, and not every part of a fast line.
 
-import { byId, partName, score, setText } from "./words.js";
+import { byId, partName, score, setText, time } from "./words.js";
 
 const SPOKEN_MS = 4000;
 
@@ -11,11 +11,11 @@ export class Verdict {
   show(result, stale) {
     const shown = result === null || result.expired || stale ? "none" : result.disposition;
     byId("verdict").dataset.verdict = shown;
-    setText(byId("word"), { accept: "ACCEPT", reject: "REJECT", none: "NO VERDICT" }[shown]);
+    setText(byId("word"), { accept: "ACCEPT", reject: "REJECT", none: stale ? "NO VERDICT" : "WAITING" }[shown]);
     if (shown === "none") {
-      setText(byId("reason"), result === null ? "Nothing inspected yet" : "No part for some time");
-      if (stale) setText(byId("reason"), "Treat every part as rejected");
-      setText(byId("part"), result === null ? "" : `last: ${partName(result)}, ${result.disposition}`);
+      const last = result === null ? "" : `last: ${partName(result)}, ${result.disposition}, ${time(result.published_ms)}`;
+      setText(byId("reason"), stale ? "Treat every part as rejected" : "for the next part");
+      setText(byId("part"), last);
     } else {
       setText(byId("reason"), this.#reason(result));
       setText(byId("part"), `${partName(result)} · ${result.latency_ms.toFixed(0)} ms${result.on_time ? "" : " · LATE"}`);
