@@ -22,7 +22,7 @@ DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-co
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test debian hooks unit test-gpu demo-model soak delivery bench-peers fuzz clean
+.PHONY: run test debian hooks unit test-gpu demo-model soak delivery bench-peers dashboard-picture fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -99,6 +99,10 @@ $(PEERS_VENV)/.installed: setup.cfg constraints.txt tools/peers/requirements.txt
 bench-peers: $(PEERS_VENV)/.installed
 	@mkdir -p out
 	$(PEERS_VENV)/bin/python -m tools.peers --model $(MODEL) --json out/bench-peers.json --markdown docs/bench-peers.md
+
+# docs/dashboard.png, as README shows the page.
+dashboard-picture: $(VENV)/.test-installed
+	$(BIN)/python -m tools.dashboard_picture
 
 # Atheris in an environment of its own: libFuzzer's coverage slows nothing else down.
 $(FUZZ_VENV)/.installed: setup.cfg constraints.txt tests/fuzz/requirements.txt

@@ -74,9 +74,9 @@ class Keeper:
                 self._process.kill()
 
     @property
-    def pid(self) -> int | None:
-        """Process id of its life now."""
-        return None if self._process is None else self._process.pid
+    def running(self) -> bool:
+        """Whether it is kept alive."""
+        return self._thread.is_alive()
 
     def _keep(self) -> None:
         wait_s = FIRST_WAIT_S
