@@ -13,11 +13,10 @@ from tools.dashboard_scene import chromium, scene
 
 ROOT = Path(__file__).resolve().parents[1]
 PATH = ROOT / "docs" / "dashboard.png"
-WIDTH_PX, HEIGHT_PX = 1280, 900
+WIDTH_PX, HEIGHT_PX = 1280, 892
 REJECTS = 9
 PATIENCE_S = 120.0
 MAX_BYTES = 300_000
-COLOURS = 128
 
 
 def main(path: Path = PATH) -> None:
@@ -36,8 +35,7 @@ def main(path: Path = PATH) -> None:
         page.wait_for_selector("#latency li")
         page.wait_for_selector("#picture[aria-label*=reject]")
         shot = page.screenshot()
-    small = Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS)
-    small.save(path, optimize=True)
+    Image.open(io.BytesIO(shot)).convert("RGB").save(path, optimize=True)
     size = path.stat().st_size
     print(f"{path}: {size} bytes")
     if size > MAX_BYTES:
