@@ -14,14 +14,15 @@ PEERS_VENV ?= .venv-peers
 FUZZ_VENV ?= .venv-fuzz
 FUZZ_RUNS ?= 1000000
 # Debian's Aravis (GigE Vision, USB3 Vision; the package of PyPI is old and GPL), and what PyGObject is built with;
-# GStreamer's RTSP server, what the tests' V4L2 device is compiled with, an MQTT broker, and the command
-# ip, for the cable of the tests; systemd-analyze, which reads the units of deploy/.
+# GStreamer's RTSP server, what the tests' V4L2 device is compiled with, an MQTT broker, the command ip, for
+# the cable of the tests; systemd-analyze, which reads the units of deploy/; a browser.
 DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-config gcc libc6-dev mosquitto iproute2 \
-  systemd python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+  systemd python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
+  chromium fonts-dejavu-core
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run wheel docs test debian hooks unit test-gpu demo-model soak delivery bench-peers fuzz clean
+.PHONY: run wheel docs test debian hooks unit test-gpu demo-model soak delivery bench-peers dashboard-picture fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -35,7 +36,7 @@ $(VENV)/bin/python:
 # Run time only: no torch.
 $(VENV)/.run-installed: setup.cfg constraints.txt | $(VENV)/bin/python
 	@echo "Installing the run-time dependencies into $(VENV) ..."
-	@$(PIP_INSTALL) --editable .
+	@$(PIP_INSTALL) --editable .[dashboard]
 	@touch $@
 
 # As root on Debian it installs what is missing; elsewhere it says so, and the tests that need it are skipped.
@@ -47,7 +48,7 @@ debian:
 	  echo "Installing" $$missing "..."; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $$missing >/dev/null; \
 	else \
-	  echo "warning: found no" $$missing"; tests of cameras and of MQTT that need them will be skipped."; \
+	  echo "warning: found no" $$missing"; tests of cameras, MQTT and the browser that need them will be skipped."; \
 	  echo "As root run: apt-get install" $$missing"; then: make clean test"; \
 	fi
 
@@ -55,7 +56,7 @@ debian:
 $(VENV)/.test-installed: setup.cfg constraints.txt | $(VENV)/bin/python debian
 	@echo "Installing the test dependencies into $(VENV) ..."
 	@aravis="$$(pkg-config --exists gobject-introspection-1.0 cairo && [ -e "$(PYTHON_H)" ] && echo ,aravis)"; \
-	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,metrics,tensorrt-rtx,dev$$aravis]"
+	$(PIP_INSTALL) --editable ".[train,backbones,timm,int8,pylon,genicam,video,recording,gateways,snap7,metrics,dashboard,tensorrt-rtx,dev$$aravis]"
 	@touch $@ $(VENV)/.run-installed
 
 test: hooks docs unit
@@ -98,6 +99,10 @@ $(PEERS_VENV)/.installed: setup.cfg constraints.txt tools/peers/requirements.txt
 bench-peers: $(PEERS_VENV)/.installed
 	@mkdir -p out
 	$(PEERS_VENV)/bin/python -m tools.peers --model $(MODEL) --json out/bench-peers.json --markdown docs/bench-peers.md
+
+# docs/dashboard.png, as README shows the page.
+dashboard-picture: $(VENV)/.test-installed
+	$(BIN)/python -m tools.dashboard_picture
 
 # Atheris in an environment of its own: libFuzzer's coverage slows nothing else down.
 $(FUZZ_VENV)/.installed: setup.cfg constraints.txt tests/fuzz/requirements.txt

@@ -19,6 +19,7 @@ from pipeline.flow import Flow
 from pipeline.frame import frame_bytes
 from pipeline.history.history import History
 from pipeline.history.history_line import HistoryLine
+from pipeline.history.image_pace import ImagePace
 from pipeline.history.journal import Journal
 from pipeline.history.journal_repair import repair
 from pipeline.inspection_line import InspectionLine
@@ -108,7 +109,7 @@ def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, pol
     repairs = repair(Path(config.station.journal_dir))
     journal = stack.enter_context(_make_journal(config, epoch))
     historian = workshop.make_child("historian", "pipeline.history.historian", niceness=HISTORIAN_NICENESS)
-    history_line = HistoryLine(historian, config.archive)
+    history_line = HistoryLine(historian, config.archive, _image_pace(config, publisher))
     ledger = TriggerLedger(guard_ns=round(config.station.deadline_guard_ms * 1e6))
     outbox = Outbox(
         config, ledger=ledger, journal=journal, publisher=publisher, history=history_line, epoch=epoch
@@ -166,6 +167,12 @@ def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, pol
     return Parts(
         publisher, journal, repairs, lines, outbox, history, gate, inspection, flow, attendance, crew, recipes
     )
+
+
+def _image_pace(config: Config, publisher: Publisher) -> ImagePace | None:
+    if config.image.policy == "none":
+        return None
+    return ImagePace(config.image.max_hz, lambda: publisher.maps_are_heard)
 
 
 def _deadline_ms(config: Config, start: Start | None) -> float:

@@ -49,8 +49,11 @@ class AsyncResultSubscriber:
         max_age_ms: float = 500.0,
         keys: ClientKeys | None = None,
         recovery: Recovery | None = None,
+        queue_messages: int | None = None,
     ) -> None:
         """Connect; a publisher that is not there yet is waited for.
+
+        `queue_messages` may wait in each of this reader's sockets, None: as many as ZeroMQ sees fit.
 
         Raises:
             ConfigError: an address is not one that ZeroMQ can connect to.
@@ -63,9 +66,10 @@ class AsyncResultSubscriber:
         self._dealer: zmq.asyncio.Socket | None = None
         try:
             for address in filter(None, (endpoint, heatmaps_endpoint)):
-                source = subscribe(
-                    self._context.socket(zmq.SUB), address, line=line, station=station, keys=keys
-                )
+                source = self._context.socket(zmq.SUB)
+                if queue_messages is not None:
+                    source.setsockopt(zmq.RCVHWM, queue_messages)
+                source = subscribe(source, address, line=line, station=station, keys=keys)
                 self._poller.register(source, zmq.POLLIN)
             if replay_endpoint is not None:
                 self._dealer = connect(self._context.socket(zmq.DEALER), replay_endpoint, keys)

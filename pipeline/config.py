@@ -14,11 +14,12 @@ from msgspec import Meta
 
 from pipeline.camera_config import CameraConfig, Fraction, Name, PositiveFloat, Section
 from pipeline.config_checks import contradictions
+from pipeline.dashboard_config import DashboardConfig
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig
 from pipeline.log_config import LoggingConfig
 from pipeline.metrics_config import MetricsConfig
-from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
+from pipeline.record_config import ArchiveConfig, ConsumerConfig, ImageConfig, JournalConfig
 from pipeline.socket_config import SecurityConfig, SocketsConfig
 from pipeline.yaml_text import YamlError, read_yaml
 
@@ -123,6 +124,7 @@ class Config(Section, frozen=True, kw_only=True):
     cameras: Annotated[list[CameraConfig], Meta(min_length=1, max_length=16)]
     engine: EngineConfig
     heatmap: HeatmapConfig = HeatmapConfig()
+    image: ImageConfig = ImageConfig()
     journal: JournalConfig = JournalConfig()
     consumers: Annotated[tuple[ConsumerConfig, ...], Meta(max_length=32)] = ()
     archive: ArchiveConfig | None = None
@@ -135,6 +137,7 @@ class Config(Section, frozen=True, kw_only=True):
     recipes_dir: str | None = None
     logging: LoggingConfig = LoggingConfig()
     metrics: MetricsConfig = MetricsConfig()
+    dashboard: DashboardConfig | None = None
 
 
 def load_config(path: Path) -> Config:

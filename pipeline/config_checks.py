@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from engines.engine import EngineError
 from engines.targets import check_combination
 from pipeline.camera_config import V4l2CameraConfig, VideoCameraConfig
+from pipeline.dashboard_config import find_errors as find_dashboard_errors
 from pipeline.gateway_config import find_errors
 from pipeline.metrics_config import find_metrics_errors
 from pipeline.socket_config import is_local, keys_are_missing
@@ -40,6 +41,8 @@ def contradictions(config: Config) -> Iterator[str]:
     if config.gateways is not None:
         yield from find_errors(config.gateways)
     yield from find_metrics_errors(config.metrics)
+    if config.dashboard is not None:
+        yield from find_dashboard_errors(config.dashboard)
 
 
 def _in_engine(engine: EngineConfig) -> Iterator[str]:
@@ -134,8 +137,10 @@ def _in_records(config: Config) -> Iterator[str]:
     for name in names:
         if names.count(name) > 1:
             yield f"consumers: found the name {name!r} twice, expected unique names."
-    if config.archive is not None and config.archive.queue_frames >= config.ring.slots - 1:
+    shown = int(config.image.policy != "none")
+    if config.archive is not None and config.archive.queue_frames + shown >= config.ring.slots - 1:
         yield (
             f"archive.queue_frames: found {config.archive.queue_frames} of ring.slots "
-            f"{config.ring.slots}, expected at least two slots to be left for new frames."
+            f"{config.ring.slots}, expected at least two slots to be left for new frames"
+            f"{', one being for images' if shown else ''}."
         )

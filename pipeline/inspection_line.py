@@ -65,13 +65,13 @@ class InspectionLine:
             self._outbox.conclude(judgement)
 
     def let_go(self, item: Waiting) -> None:
-        """Give a frame's slot back, or to the historian first if the frame is to be kept."""
+        """Give a frame's slot back, or to the historian first if the frame is to be kept or shown."""
         published = self._outbox.published(item.ordinal)
-        kept = (
-            published is not None
-            and self._history.wants(published.result.disposition, item.ordinal)
-            and self._history.keep(published, item.header, item.slot)
-        )
+        kept = False
+        if published is not None:
+            disposition = published.result.disposition
+            uses = self._history.uses(item.camera, disposition, item.ordinal, time.monotonic_ns())
+            kept = bool(uses) and self._history.keep(published, item.header, item.slot, uses)
         if not kept:
             self._lines[item.camera].give_back(item.slot)
 

@@ -7,7 +7,7 @@ an earlier life of it can arrive late.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -17,8 +17,10 @@ from pipeline.cameras.camera import CameraInfo
 from pipeline.config import EngineConfig, RealtimeConfig
 from pipeline.frame import FrameHeader
 from pipeline.messages import HeatmapHeader, Region, ResultHeader, Severity
-from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
+from pipeline.record_config import ArchiveConfig, ConsumerConfig, ImageConfig, JournalConfig
 
+Use = Literal["archive", "image"]
+"""What a frame is handed to the historian for."""
 _Spoken = TypeVar("_Spoken")
 
 
@@ -88,7 +90,7 @@ class InspectionStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistorianStart(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the historian needs; `rings` only if there is an archive."""
+    """Everything the historian needs; `rings` only if frames are archived or shown."""
 
     endpoint: str
     epoch: str
@@ -98,6 +100,7 @@ class HistorianStart(msgspec.Struct, frozen=True, kw_only=True):
     journal: JournalConfig
     consumers: tuple[ConsumerConfig, ...]
     archive: ArchiveConfig | None
+    image: ImageConfig
     rings: list[RingSpec]
 
 
@@ -137,8 +140,9 @@ class Ask(_Message, frozen=True, kw_only=True):
 
 
 class Keep(_Message, frozen=True, kw_only=True):
-    """Keep the frame in this slot, with what was published of it."""
+    """Keep the frame in this slot with what was published of it, or make a picture of it, or both."""
 
+    uses: tuple[Use, ...]
     slot: int
     frame: FrameHeader
     result: ResultHeader
@@ -267,6 +271,15 @@ class Copied(_Message, frozen=True, kw_only=True):
     slot: int
 
 
+class Pictured(_Message, frozen=True, kw_only=True):
+    """A small picture of a frame, rows and columns of `image_shape`; its JPEG follows as a second part."""
+
+    camera: str
+    result_id: str
+    shape: tuple[int, int]
+    image_shape: tuple[int, int]
+
+
 class Floor(_Message, frozen=True, kw_only=True):
     """The first number that can be replayed of every stream of this start that has lost some."""
 
@@ -285,7 +298,7 @@ ToInspection = Inspect | Stop
 ToHistorian = Ask | Keep | Stop
 FromCapture = Heartbeat | StartFailed | CameraReady | FrameReady | NoFrame | CameraLost | EndOfFrames
 FromInspection = Heartbeat | StartFailed | EngineReady | Inspected | InspectionFailed
-FromHistorian = Heartbeat | StartFailed | HistorianReady | Answer | Copied | Floor | Told
+FromHistorian = Heartbeat | StartFailed | HistorianReady | Answer | Copied | Pictured | Floor | Told
 
 encode = msgspec.msgpack.Encoder().encode
 

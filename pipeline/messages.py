@@ -44,7 +44,7 @@ Disposition = Literal["accept", "reject"]
 Verdict = Literal["pass", "fail", "invalid"]
 TriggerSource = Literal["plc", "line", "software", "freerun"]
 ClockKind = Literal["ptp", "ntp", "free"]
-Kind = Literal["result", "part", "amend", "heatmap", "status", "event", "stats"]
+Kind = Literal["result", "part", "amend", "heatmap", "image", "status", "event", "stats"]
 EventKind = Literal["recipe", "model", "drift", "camera", "fault", "config", "security"]
 Severity = Literal["info", "warning", "error"]
 StationState = Literal["Preoperational", "Initialized", "Ready", "ContinuousExecution", "Error", "Halted"]
@@ -250,6 +250,15 @@ class HeatmapHeader(Header, frozen=True, kw_only=True):
     roi_sha256: str | None
 
 
+class ImageHeader(Header, frozen=True, kw_only=True):
+    """A small picture of a result's frame, `shape` rows and columns; the frame has `image_shape`."""
+
+    result_id: str
+    codec: Literal["jpeg"]
+    shape: tuple[int, int]
+    image_shape: tuple[int, int]
+
+
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One camera's state and its account: triggers = accepts + rejects + pending.
 
@@ -319,4 +328,6 @@ class StatsHeader(Header, frozen=True, kw_only=True):
 
 
 LiveHeader = ResultHeader | PartHeader | AmendHeader | StatusHeader | EventHeader | StatsHeader
-AnyHeader = LiveHeader | HeatmapHeader
+MapHeader = HeatmapHeader | ImageHeader
+"""Headers with a payload, published apart from the others."""
+AnyHeader = LiveHeader | MapHeader

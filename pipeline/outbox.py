@@ -16,6 +16,7 @@ from pipeline.history.recent import Published, Recent
 from pipeline.messages import (
     EventHeader,
     HeatmapNote,
+    ImageHeader,
     ModelSummary,
     Reason,
     RecipeChange,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pipeline.frame import FrameHeader
     from pipeline.history.history_line import HistoryLine
     from pipeline.history.journal import Journal
-    from pipeline.internal import EngineReady, PackedHeatmap
+    from pipeline.internal import EngineReady, PackedHeatmap, Pictured
     from pipeline.judge import Amendment, Judgement, Trigger, TriggerLedger
     from pipeline.messages import (
         AmendHeader,
@@ -157,6 +158,17 @@ class Outbox:
         """Publish a late score."""
         common = self._publisher.stamp("amend", camera=amendment.trigger.camera)
         self._keep(amend_header(common, amendment, result_id=self._result_id(amendment.trigger)))
+
+    def image(self, pictured: Pictured, jpeg: bytes) -> None:
+        """Publish a small picture of a frame."""
+        header = ImageHeader(
+            **self._publisher.stamp("image", camera=pictured.camera),
+            result_id=pictured.result_id,
+            codec="jpeg",
+            shape=pictured.shape,
+            image_shape=pictured.image_shape,
+        )
+        self._publisher.publish_heatmap(header, jpeg)
 
     def event(
         self,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipeline.access.front_desk import Asked
     from pipeline.access.keys import StationKeys
     from pipeline.access.refusals import Refusals
-    from pipeline.messages import AnyHeader, ClockKind, EventKind, HeatmapHeader, Kind, LiveHeader
+    from pipeline.messages import AnyHeader, ClockKind, EventKind, Kind, LiveHeader, MapHeader
     from pipeline.socket_config import SocketsConfig
 
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]
@@ -116,6 +116,11 @@ class Publisher:
         """Subscriptions on both sockets, as far as `serve` has taken them in."""
         return self._live.subscriptions + self._maps.subscriptions
 
+    @property
+    def maps_are_heard(self) -> bool:
+        """Whether anybody subscribes to heatmaps or images, as far as `serve` has taken it in."""
+        return self._maps.subscriptions > 0
+
     def stamp(self, kind: Kind, *, camera: str | None = None, event: EventKind | None = None) -> Common:
         """The common fields of the next header of a stream. A stamp that is not published costs nothing.
 
@@ -148,8 +153,8 @@ class Publisher:
             self._status = header
         return header.seq
 
-    def publish_heatmap(self, header: HeatmapHeader, payload: bytes) -> int:
-        """Send a heatmap to whoever listens and return its number.
+    def publish_heatmap(self, header: MapHeader, payload: bytes) -> int:
+        """Send a heatmap or an image to whoever listens and return its number.
 
         Raises:
             ValueError: the header does not carry this publisher's latest stamp of its stream.

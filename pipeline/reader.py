@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.heatmaps import map_in_image, unpack_heatmap
-from pipeline.messages import AnyHeader, HeatmapHeader, StatusHeader
+from pipeline.messages import AnyHeader, HeatmapHeader, MapHeader, StatusHeader
 from pipeline.requests import encode
 from pipeline.stream_check import (
     FIRST_STATUS_NS,
@@ -39,7 +39,7 @@ ANY = "+"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message; never act on it if it is `expired`. `payload` is a heatmap's packed map."""
+    """One message; never act on it if it is `expired`. `payload` is a packed map, or an image."""
 
     header: AnyHeader
     expired: bool
@@ -126,7 +126,7 @@ class Reader:
         notices = checker.check(header, now_ns=self.now_ns(), age_ns=age_ns)
         if not checker.stale(self.now_ns()):
             self._known_stale.discard(name)
-        payload = frames[2] if isinstance(header, HeatmapHeader) else None
+        payload = frames[2] if isinstance(header, MapHeader) else None
         self._recovered = self._recovered or name
         if self._recovery is not None and name == self._recovered:
             self._recover(self._recovery, header, payload, notices)

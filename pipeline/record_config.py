@@ -1,4 +1,4 @@
-"""The sections of config.yaml on what is kept: the journal, its durable consumers, the archive of images."""
+"""The sections of config.yaml on what is kept and shown: journal, durable consumers, archive, images."""
 
 from __future__ import annotations
 
@@ -51,3 +51,16 @@ class ArchiveConfig(Section, frozen=True, kw_only=True):
     keep_days: Days = 30.0
     keep_mib: Mib = 4_096.0
     min_free_mib: Annotated[float, Meta(ge=0, le=1e9)] = 1_024.0
+
+
+class ImageConfig(Section, frozen=True, kw_only=True):
+    """Small pictures of frames, published for people to look at; none while nobody subscribes to them.
+
+    At most `max_hz` a second and camera of accepted parts, and as many of rejected ones. A picture is at most
+    `max_width_px` wide, a JPEG of `quality`.
+    """
+
+    policy: Literal["none", "sampled"] = "none"
+    max_hz: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    max_width_px: Annotated[int, Meta(ge=64, le=4096)] = 960
+    quality: Annotated[int, Meta(ge=30, le=100)] = 85

@@ -2,7 +2,8 @@
 
 Rules:
 1. Every number of a stream that was not seen is reported once, the last ones by way of `status.last_seq`.
-   Not so for heatmaps: they come over a socket of their own and may be behind, so their next one shows it.
+   Not so for heatmaps and images: they come over a socket of their own and may be behind, so their next one
+   shows it.
 2. A reader that joins late has missed nothing; a reader that was there when the station restarted has.
 3. Nothing that is old, repeated or of an earlier epoch is good to act on: it is `expired`.
 4. Without a fresh status the station is stale, so not ready: before the first one, after three missing.
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 MISSING_STATUSES = 3
 FIRST_STATUS_NS = 1_000_000_000
 REMEMBERED_EPOCHS = 8
+APART = ("heatmap/", "image/")
+"""Streams of the other socket."""
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -142,7 +145,7 @@ class StreamChecker:
 
     def _counts_from_start(self, stream: str) -> bool:
         """Whether this reader was there from the stream's first message on, or has had a status since."""
-        if stream.startswith("heatmap/"):
+        if stream.startswith(APART):
             return self._restarted
         return self._restarted or self.status is not None
 
@@ -151,7 +154,7 @@ class StreamChecker:
         late_joiner = self.status is None and not self._restarted
         gaps: list[Notice] = []
         for stream, last in status.last_seq.items():
-            if stream.startswith("heatmap/"):
+            if stream.startswith(APART):
                 continue
             seen = self._seen.get(stream, last if late_joiner else 0)
             if last > seen:

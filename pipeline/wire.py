@@ -20,6 +20,7 @@ from pipeline.messages import (
     EventHeader,
     EventKind,
     HeatmapHeader,
+    ImageHeader,
     Kind,
     PartHeader,
     ResultHeader,
@@ -36,11 +37,13 @@ HEADERS: dict[Kind, type[AnyHeader]] = {
     "part": PartHeader,
     "amend": AmendHeader,
     "heatmap": HeatmapHeader,
+    "image": ImageHeader,
     "status": StatusHeader,
     "event": EventHeader,
     "stats": StatsHeader,
 }
 SCHEMAS: dict[Kind, str] = {kind: f"hlgfa.{kind}/{VERSION}.0" for kind in HEADERS}
+WITH_PAYLOAD: tuple[Kind, ...] = ("heatmap", "image")
 MAX_HEADER_BYTES = 256 * 1024
 
 _KINDS: dict[str, Kind] = {kind: kind for kind in HEADERS}
@@ -108,7 +111,7 @@ def decode(topic: bytes, frames: Sequence[bytes]) -> AnyHeader:
             contradict each other.
     """
     kind = _kind_of_topic(topic)
-    expected = 2 if kind == "heatmap" else 1
+    expected = 2 if kind in WITH_PAYLOAD else 1
     if len(frames) != expected:
         raise MessageError(f"{kind}: found {len(frames)} frames after the topic, expected {expected}.")
     if len(frames[0]) > MAX_HEADER_BYTES:

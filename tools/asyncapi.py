@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline import requests
 from pipeline.record_config import RECORDED_KINDS
-from pipeline.wire import EVENT_KINDS, HEADERS, PREFIX
+from pipeline.wire import EVENT_KINDS, HEADERS, PREFIX, WITH_PAYLOAD
 from tools.schemas import render
 
 PATH = Path(__file__).resolve().parents[1] / "docs" / "asyncapi.json"
@@ -23,7 +23,7 @@ PARAMETERS = {
     "camera": {"description": "Name of the camera, likewise."},
     "kind": {"description": "What the event is of.", "enum": list(EVENT_KINDS)},
 }
-DETAILS = {"result": "camera", "amend": "camera", "heatmap": "camera", "event": "kind"}
+DETAILS = {"result": "camera", "amend": "camera", "heatmap": "camera", "image": "camera", "event": "kind"}
 
 
 def document() -> dict[str, Any]:
@@ -61,8 +61,8 @@ def _channel(kind: str) -> dict[str, Any]:
     names = ["line", "station", *([DETAILS[kind]] if kind in DETAILS else [])]
     detail = f"{{{DETAILS[kind]}}}/" if kind in DETAILS else ""
     recorded = "Can be replayed." if kind in RECORDED_KINDS else "Cannot be replayed."
-    server = "heatmaps" if kind == "heatmap" else "results"
-    payload = " and the map's payload as frame 2" if kind == "heatmap" else ""
+    server = "heatmaps" if kind in WITH_PAYLOAD else "results"
+    payload = f" and the {kind}'s payload as frame 2" if kind in WITH_PAYLOAD else ""
     return {
         "address": f"{PREFIX}{{line}}/{{station}}/{kind}/{detail}",
         "description": f"The address is frame 0, the message frame 1{payload}. {recorded}",

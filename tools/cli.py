@@ -9,6 +9,7 @@ from tools.bench import bench
 from tools.calibrate import calibrate
 from tools.cameras import cameras
 from tools.check import check
+from tools.dashboard import dashboard
 from tools.doctor import doctor
 from tools.errors import run_app
 from tools.evaluate import evaluate
@@ -40,6 +41,7 @@ app.command()(check)
 app.command()(doctor)
 app.command()(audit)
 app.command()(watch)
+app.command()(dashboard)
 app.command()(gateway)
 app.command()(metrics)
 app.command()(cameras)

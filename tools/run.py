@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def run(
     config: Annotated[Path, typer.Argument(help="Configuration of the station.")] = Path("config.yaml"),
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many triggers.")] = None,
+    dashboard: Annotated[bool, typer.Option(help="Serve the operator's page, too.")] = True,
 ) -> None:
     """Monitor a line: cameras to verdicts and heatmaps on ZeroMQ. Prints the audit when it stops."""
     from pipeline.config import load_config
@@ -21,6 +22,7 @@ def run(
     from pipeline.logs import started
     from pipeline.station import Station
     from tools.audit_view import print_audit
+    from tools.run_dashboard import beside
     from tools.run_view import follow
 
     parsed = load_config(config)
@@ -28,7 +30,8 @@ def run(
         station = Station(parsed, stop_after=frames)
         log.context["epoch"] = station.epoch
         stop_on_signals(station)
-        with follow(station, total=frames) as on_ready:
+        page = parsed.dashboard if dashboard else None
+        with beside(station, config, page), follow(station, total=frames) as on_ready:
             report = station.run(on_ready)
     if not print_audit(report):
         raise typer.Exit(1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline import requests
 from pipeline.heatmaps import pack_heatmap, unpack_heatmap
-from pipeline.messages import HeatmapHeader
+from pipeline.messages import HeatmapHeader, MapHeader
 from pipeline.wire import HEADERS, encode, topic_of
 from tools.schemas import DIRECTORY as SCHEMAS
 from tools.schemas import render
@@ -31,13 +31,15 @@ def vectors() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         kind: _vector([topic_of(header), encode(header)], [plain(header)])
         for kind, header in headers.items()
-        if not isinstance(header, HeatmapHeader)
+        if not isinstance(header, MapHeader)
     }
     heatmap = headers["heatmap"]
     assert isinstance(heatmap, HeatmapHeader)
     found["heatmap-none"] = _heatmap(heatmap, MAP, "none")
     found["heatmap-zstd"] = _heatmap(heatmap, MAP, "zstd")
     found["heatmap-f16"] = _heatmap(heatmap, MAP.astype(np.float16) / 8, "none")
+    image, jpeg = headers["image"], (SCHEMAS / "examples" / "image.jpg").read_bytes()
+    found["image"] = _vector([topic_of(image), encode(image), jpeg], [plain(image)])
     result = headers["result"]
     replay = requests.ReplayRequest(
         epoch=result.epoch, stream=result.stream, first=result.seq, last=result.seq + 9, request_id="1"

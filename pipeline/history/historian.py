@@ -1,7 +1,8 @@
-"""The historian, one process: answers from the journal, prunes it, keeps frames. Nothing waits for it.
+"""The historian, one process: answers from the journal, prunes it, keeps frames, makes pictures of them.
 
-It has file handles of its own, and reads frames from the shared memory of the cameras. If it dies or hangs,
-the line goes on: what it was asked is answered with an error, and it is started again.
+Nothing waits for it. It has file handles of its own, and reads frames from the shared memory of the
+cameras. If it dies or hangs, the line goes on: what it was asked is answered with an error, and it is
+started again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from pipeline.internal import (
     HistorianReady,
     HistorianStart,
     Keep,
+    Pictured,
     Stop,
     Told,
     decode_to_historian,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pipeline.history.archive_files import Archive
+    from pipeline.history.pictures import Pictures
     from pipeline.requests import RecordRequest
 
 WAIT_MS = 100
@@ -58,7 +61,9 @@ class Copy(NamedTuple):
 class Historian:
     """The work of the process, a piece at a time."""
 
-    def __init__(self, start: HistorianStart, link: Link, archive: Archive | None) -> None:
+    def __init__(
+        self, start: HistorianStart, link: Link, archive: Archive | None, pictures: Pictures | None
+    ) -> None:
         """Open the journal's reading side.
 
         Raises:
@@ -67,6 +72,7 @@ class Historian:
         directory = Path(start.journal_dir)
         self._link = link
         self._archive = archive
+        self._pictures = pictures
         self._epoch = start.epoch
         self._index = JournalIndex(directory)
         cursors = Cursors(directory, start.consumers)
@@ -97,11 +103,25 @@ class Historian:
         if isinstance(message, Ask):
             self._answer(message)
         else:
-            while len(self._copies) >= MAX_COPIES:
-                self.work()
-            pixels = self._rings[message.frame.camera].view(message.slot, message.frame.shape).copy()
-            self._link.send(Copied(camera=message.frame.camera, slot=message.slot))
-            self._copies.append(Copy(message, pixels))
+            self._read(message)
+
+    def _read(self, order: Keep) -> None:
+        """Take what is wanted of a frame out of its slot, and give the slot back before anything slower."""
+        while "archive" in order.uses and len(self._copies) >= MAX_COPIES:
+            self.work()
+        pixels = self._rings[order.frame.camera].view(order.slot, order.frame.shape)
+        small = self._pictures.shrink(pixels) if self._pictures and "image" in order.uses else None
+        if "archive" in order.uses:
+            self._copies.append(Copy(order, pixels.copy()))
+        self._link.send(Copied(camera=order.frame.camera, slot=order.slot))
+        if self._pictures is not None and small is not None:
+            pictured = Pictured(
+                camera=order.frame.camera,
+                result_id=order.result.result_id,
+                shape=(small.shape[0], small.shape[1]),
+                image_shape=(pixels.shape[0], pixels.shape[1]),
+            )
+            self._link.send(pictured, self._pictures.pack(small))
 
     def work(self) -> None:
         """Pack and write the frame that has waited longest."""
@@ -191,12 +211,24 @@ def open_archive(start: HistorianStart) -> Archive | None:
     return Archive(start.archive)
 
 
+def open_pictures(start: HistorianStart) -> Pictures | None:
+    """What makes small pictures, if they are published; only then is it loaded."""
+    if start.image.policy == "none":
+        return None
+    import cv2
+
+    from pipeline.history.pictures import Pictures
+
+    cv2.setNumThreads(1)
+    return Pictures(start.image)
+
+
 def main() -> None:
     """Open journal and archive, report ready, work until told to stop."""
     start = read_start(HistorianStart)
     link = Link(start.endpoint)
     try:
-        historian = Historian(start, link, open_archive(start))
+        historian = Historian(start, link, open_archive(start), open_pictures(start))
     except (CursorError, ArchiveError, msgspec.MsgspecError) as error:
         fail_start(link, str(error))
     with link:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pipeline.history.history_line import Ticket
-from pipeline.internal import Answer, Copied, Floor, HistorianStart, Told
+from pipeline.internal import Answer, Copied, Floor, HistorianStart, Pictured, Told
 from pipeline.requests import ErrorReply, HeatmapReply, HeatmapRequest, ReplayRequest, encode
 from pipeline.wire import encode as encode_header
 from pipeline.wire import topic_of
@@ -53,7 +53,8 @@ class History:
     def start_message(self) -> HistorianStart:
         """How the next life of the historian is started."""
         config = self._config
-        rings = [] if config.archive is None else [line.ring_spec() for line in self._lines.values()]
+        reads = config.archive is not None or config.image.policy != "none"
+        rings = [line.ring_spec() for line in self._lines.values()] if reads else []
         return HistorianStart(
             endpoint=self.line.child.endpoint,
             epoch=self._epoch,
@@ -63,6 +64,7 @@ class History:
             journal=config.journal,
             consumers=config.consumers,
             archive=config.archive,
+            image=config.image,
             rings=rings,
         )
 
@@ -88,6 +90,8 @@ class History:
         elif isinstance(message, Copied):
             if self.line.copied(message.camera, message.slot):
                 self._lines[message.camera].give_back(message.slot)
+        elif isinstance(message, Pictured):
+            self._outbox.image(message, frames[0])
         elif isinstance(message, Floor):
             self.line.oldest_seq = message.oldest_seq
         elif isinstance(message, Told):

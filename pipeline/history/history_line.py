@@ -4,11 +4,11 @@ Rules:
 1. Nothing waits for it: what it cannot take is refused (a request) or dropped and counted (a frame).
 2. Every request that it has taken is answered, by it or, when it goes, by the station.
 3. A slot that it reads comes back when it says so, or when it goes.
+4. Pictures are for people: one that cannot be made at once is left out, and never counted as lost.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.internal import Ask, Keep
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pipeline.access.front_desk import Asked
     from pipeline.child import Child
     from pipeline.frame import FrameHeader
+    from pipeline.history.image_pace import ImagePace
     from pipeline.history.recent import Published
+    from pipeline.internal import Use
     from pipeline.messages import Disposition
     from pipeline.record_config import ArchiveConfig
 
@@ -39,14 +41,16 @@ class Ticket(NamedTuple):
 class HistoryLine:
     """One historian; `dropped_frames` counts frames that were to be kept and were not taken."""
 
-    def __init__(self, child: Child, archive: ArchiveConfig | None) -> None:
+    def __init__(self, child: Child, archive: ArchiveConfig | None, images: ImagePace | None = None) -> None:
+        """Start with nothing asked; `images` says when a picture is due, None: never."""
         self.child = child
         self.oldest_seq: dict[str, int] = {}
         self.dropped_frames = 0
         self._archive = archive
         self._tickets: dict[int, Ticket] = {}
         self._ticket = 0
-        self._slots: set[tuple[str, int]] = set()
+        self._images = images
+        self._slots: dict[tuple[str, int], tuple[Use, ...]] = {}
 
     def floors(self, last_seq: Mapping[str, int]) -> dict[str, int]:
         """The first number that can be replayed of every stream that is recorded."""
@@ -91,16 +95,22 @@ class HistoryLine:
         sampled = every is not None and ordinal % every == 0
         return sampled or (self._archive.rejects and disposition == "reject")
 
-    def keep(self, published: Published, frame: FrameHeader, slot: int) -> bool:
+    def uses(self, camera: str, disposition: Disposition, ordinal: int, now_ns: int) -> tuple[Use, ...]:
+        """What the frame of a result is wanted for now; monotonic ns."""
+        kept: tuple[Use, ...] = ("archive",) if self.wants(disposition, ordinal) else ()
+        due = self._images is not None and self._images.due(camera, disposition, now_ns)
+        return (*kept, "image") if due else kept
+
+    def keep(self, published: Published, frame: FrameHeader, slot: int, uses: tuple[Use, ...]) -> bool:
         """Hand a frame over; False if it is dropped, and its slot is still the caller's."""
-        assert self._archive is not None
-        held = Counter(camera for camera, _ in self._slots)[frame.camera]
-        if self.child.state != "ready" or held >= self._archive.queue_frames:
-            self.dropped_frames += 1
+        possible = tuple(use for use in uses if self._has_room(frame.camera, use))
+        self.dropped_frames += "archive" in uses and "archive" not in possible
+        if not possible:
             return False
-        self._slots.add((frame.camera, slot))
+        self._slots[(frame.camera, slot)] = possible
         self.child.send(
             Keep(
+                uses=possible,
                 slot=slot,
                 frame=frame,
                 result=published.result,
@@ -110,14 +120,16 @@ class HistoryLine:
         )
         return True
 
+    def _has_room(self, camera: str, use: Use) -> bool:
+        held = sum(use in uses for (name, _), uses in self._slots.items() if name == camera)
+        limit = self._archive.queue_frames if use == "archive" and self._archive is not None else 1
+        return self.child.state == "ready" and held < limit
+
     def copied(self, camera: str, slot: int) -> bool:
         """Note that a slot was read; False if it was not with the historian."""
-        if (camera, slot) not in self._slots:
-            return False
-        self._slots.remove((camera, slot))
-        return True
+        return self._slots.pop((camera, slot), None) is not None
 
     def take_slots(self) -> list[tuple[str, int]]:
         """All slots that it still held, when it has gone."""
-        slots, self._slots = sorted(self._slots), set()
+        slots, self._slots = sorted(self._slots), {}
         return slots

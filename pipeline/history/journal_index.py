@@ -136,7 +136,7 @@ class JournalIndex:
     def index(self, file: JournalFile) -> FileIndex:
         """Where the messages of a file are.
 
-        A file with a later one of its start is written no more: what was read of it before that is completed once.
+        A file with a later one of its start is written no more: what was read before that is completed once.
         """
         path, ended = file.path, file != self.of(file.epoch)[-1]
         index = self._open.pop(path, None)

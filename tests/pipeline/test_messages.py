@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline import requests
 from pipeline.heatmaps import pack_heatmap, to_image, unpack_heatmap
-from pipeline.messages import Common, EventHeader, HeatmapHeader, ResultHeader
+from pipeline.messages import Common, EventHeader, MapHeader, ResultHeader
 from pipeline.wire import (
     EVENT_KINDS,
     HEADERS,
@@ -74,7 +74,7 @@ def headers(draw, kind):
 
 
 def frames_of(header):
-    payload = [b""] if isinstance(header, HeatmapHeader) else []
+    payload = [b""] if isinstance(header, MapHeader) else []
     return [encode(header), *payload]
 
 

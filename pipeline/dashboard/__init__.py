@@ -1,0 +1,1 @@
+"""The operator's page: an ordinary subscriber that serves browsers, in a process of its own."""
