@@ -32,7 +32,8 @@ class CameraLine:
     """One camera as the station sees it.
 
     `shooting` is the software trigger that awaits its frame, `announced` the part that the next frame of a
-    line or encoder is of. `reopening`: its process was told to end, to be started with another `config`.
+    line or encoder is of. `reopening`: its process was told to end, to be started with another `config`;
+    `reopened` counts that, which is no loss.
     """
 
     def __init__(self, config: CameraConfig, ring: Ring, child: Child) -> None:
@@ -45,6 +46,7 @@ class CameraLine:
         self.newest: FrameReady | None = None
         self.ended = False
         self.reopening = False
+        self.reopened = 0
         self.skipped_here = 0
         self.skipped_in_capture = 0
         self.frames_lost = 0

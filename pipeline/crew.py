@@ -82,6 +82,12 @@ class Crew:
         return self.ready and self._history.line.child.state == "ready"
 
     @property
+    def restarts(self) -> int:
+        """How often a child was replaced; a camera that was opened again for another recipe does not count."""
+        lives = sum(max(0, child.lives - 1) for child in self.children)
+        return lives - sum(line.reopened for line in self._lines.values())
+
+    @property
     def engine_state(self) -> str:
         """State of the inspection process."""
         return self._inspector.child.state
@@ -177,6 +183,7 @@ class Crew:
         text = self._attendance.bury(line.child, now_ns, why, lambda: self._hear_capture(line))
         if line.reopening:
             line.reopening = line.ended = False
+            line.reopened += 1
             self._flow.on_camera_lost(line, "the camera is opened with other settings")
             self._start_capture(line, now_ns)
             return

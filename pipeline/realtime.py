@@ -62,7 +62,7 @@ def stand_by() -> list[str]:
     Its niceness was set by who started it. Returns one line if it was refused.
     """
     try:
-        Path("/proc/self/oom_score_adj").write_text(EXPENDABLE, encoding="ascii")
+        Path("/proc/self/oom_score_adj").write_text(EXPENDABLE, encoding="utf-8")
     except OSError as error:
         return [f"standby: refused ({error.strerror}); where memory runs out, another process may be ended"]
     return []
@@ -73,7 +73,7 @@ def may_promote() -> bool:
     soft, _ = resource.getrlimit(resource.RLIMIT_NICE)
     if soft == resource.RLIM_INFINITY or soft >= USUAL_NICE:
         return True
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("CapEff:"):
             return bool(int(line.split()[1], 16) & CAP_SYS_NICE)
     return False
@@ -83,7 +83,7 @@ def promote(pid: int, settings: RealtimeConfig) -> list[str]:
     """Schedule every thread of a process that has stood by as one at work; one line for what was refused."""
     refused = []
     with contextlib.suppress(OSError):
-        Path(f"/proc/{pid}/oom_score_adj").write_text("0", encoding="ascii")
+        Path(f"/proc/{pid}/oom_score_adj").write_text("0", encoding="utf-8")
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             os.setpriority(os.PRIO_PROCESS, int(task.name), 0)

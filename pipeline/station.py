@@ -180,7 +180,7 @@ class Station:
         return RunReport(
             triggers=self._flow.ledger.total(),
             dropped=self._publisher.dropped,
-            restarts=sum(max(0, child.lives - 1) for child in self._crew.children),
+            restarts=self._crew.restarts,
             frames_skipped=sum(line.frames_skipped for line in self._lines.values()),
             frames_lost=sum(line.frames_lost for line in self._lines.values()),
             journal=self._journal.directory,

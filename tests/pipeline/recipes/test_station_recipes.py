@@ -112,7 +112,7 @@ def test_camera_settings_and_deadline_change_with_the_recipe(tmp_path: Path) -> 
         line.wait_for(
             lambda: line.results[-1].score is not None and line.results[-1].score > 50, "its results"
         )
-        line.account()
+        assert line.account().restarts == 0
     new = [r for r in line.results if r.recipe is not None and r.recipe.id == "1" and r.score is not None]
     assert new
     assert {r.score for r in new} == {92.0}
