@@ -24,6 +24,7 @@ from pipeline.camera_config import (
     V4l2CameraConfig,
     VideoCameraConfig,
 )
+from pipeline.drift_config import DriftConfig
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig, find_errors
 from pipeline.record_config import ArchiveConfig, ConsumerConfig, JournalConfig
@@ -134,6 +135,7 @@ class Config(Section, frozen=True, kw_only=True):
     journal: JournalConfig = JournalConfig()
     consumers: Annotated[tuple[ConsumerConfig, ...], Meta(max_length=32)] = ()
     archive: ArchiveConfig | None = None
+    drift: DriftConfig = DriftConfig()
     ring: RingConfig = RingConfig()
     parts: PartsConfig | None = None
     realtime: RealtimeConfig = RealtimeConfig()

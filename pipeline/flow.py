@@ -303,6 +303,7 @@ class Flow:
             if message.heatmap is not None and payload is not None:
                 heatmap = (message.heatmap, payload)
             self._outbox.conclude(decision, heatmap)
+            self._outbox.note_drift(decision, message.measures)
         self._let_go(item)
 
     def on_inspection_failed(self, message: InspectionFailed) -> None:

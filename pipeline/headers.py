@@ -18,6 +18,7 @@ from pipeline.messages import (
 )
 
 if TYPE_CHECKING:
+    from calibration.record import Review
     from pipeline.camera_line import CameraLine
     from pipeline.frame import FrameHeader
     from pipeline.internal import EngineReady, PackedHeatmap
@@ -141,7 +142,7 @@ def heatmap_header(
     )
 
 
-def camera_status(line: CameraLine, ledger: TriggerLedger) -> CameraStatus:
+def camera_status(line: CameraLine, ledger: TriggerLedger, *, held: bool) -> CameraStatus:
     """One camera's state and account."""
     return CameraStatus(
         name=line.name,
@@ -151,6 +152,15 @@ def camera_status(line: CameraLine, ledger: TriggerLedger) -> CameraStatus:
         rejects=sum(n for (camera, _), n in ledger.rejects.items() if camera == line.name),
         frames_skipped=line.frames_skipped,
         frames_lost=line.frames_lost,
+        held=held,
+    )
+
+
+def reviewed(review: Review, threshold: float) -> str:
+    """What an event says of a threshold that came from operators' marks."""
+    return (
+        f"threshold {threshold:.4f} from a review by {review.operator}, {review.applied_utc}: {review.bad} "
+        f"bad, {review.false_rejects} false rejects marked; it was {review.old_threshold:.4f}"
     )
 
 

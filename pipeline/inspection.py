@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from calibration.calibrated import Calibrated, load_calibrated
+from calibration.frame_measures import measure
 from calibration.inspected import inspected_output
 from calibration.record import FILE_NAME, CalibrationError
 from calibration.threshold import calibrate
@@ -157,6 +158,7 @@ def answer_request(
         infer_start_ns=begin_ns,
         infer_end_ns=end_ns,
         heatmap=packed,
+        measures=measure(pixels),
     )
     return answer, payload
 
@@ -236,6 +238,8 @@ def main() -> None:
                 heatmap_scale=calibration.heatmap_scale,
                 heatmap_offset=calibration.heatmap_offset,
                 calibration_sha256=file_sha256(model_dir / FILE_NAME) if start.stub is None else "0" * 64,
+                good_scores=calibration.good_scores,
+                review=calibration.review,
                 refused=refused,
             )
         )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]
     OnRecord = Callable[[requests.RecordRequest, Asked], requests.Reply | None]
+    OnRelease = Callable[[requests.ReleaseHoldRequest], requests.ReleaseHoldReply]
 
 MAX_REQUESTS_PER_CALL = 32
 
@@ -179,13 +180,19 @@ class Publisher:
         poller.register(self._desk.socket, zmq.POLLIN if self._desk.listens(now_ns) else 0)
         return self._desk.resume_ns
 
-    def serve(self, on_trigger: OnTrigger, on_record: OnRecord | None = None) -> int:
+    def serve(
+        self,
+        on_trigger: OnTrigger,
+        on_record: OnRecord | None = None,
+        on_release: OnRelease | None = None,
+    ) -> int:
         """Take in subscriptions and waiting requests, at most 32; returns how many requests were taken.
 
         Args:
             on_trigger: answers a trigger request.
             on_record: answers what is asked of the record, or returns None and calls `answer` later. Without
                 it nothing is served from the record.
+            on_release: ends the hold of a camera; without it there are none.
         """
         now_ns = self._now_ns()
         self._doors.serve(now_ns)
@@ -195,14 +202,16 @@ class Publisher:
             asked = self._desk.receive(now_ns, at_most=MAX_REQUESTS_PER_CALL - answered)
             if asked is None:
                 return answered
-            self._take(asked, on_trigger, on_record)
+            self._take(asked, on_trigger, on_record, on_release)
         return MAX_REQUESTS_PER_CALL
 
     def answer(self, asked: Asked, frames: Sequence[bytes]) -> None:
         """Send an answer; a client that asks but does not read its answers loses them."""
         self._desk.answer(asked, frames)
 
-    def _take(self, asked: Asked, on_trigger: OnTrigger, on_record: OnRecord | None) -> None:
+    def _take(
+        self, asked: Asked, on_trigger: OnTrigger, on_record: OnRecord | None, on_release: OnRelease | None
+    ) -> None:
         try:
             request = asked.decode()
         except MessageError as error:
@@ -211,15 +220,23 @@ class Publisher:
             return
         if isinstance(request, requests.RecordRequest) and on_record is not None:
             reply = on_record(request, asked)
+        elif isinstance(request, requests.ReleaseHoldRequest) and on_release is not None:
+            reply = on_release(request)
         else:
-            reply = self._reply(request, on_trigger, served=on_record is not None)
+            operations = [
+                *requests.OPERATIONS,
+                *(requests.HOLD_OPERATIONS if on_release is not None else []),
+                *(requests.RECORD_OPERATIONS if on_record is not None else []),
+            ]
+            reply = self._reply(request, on_trigger, operations)
         if reply is not None:
             reply = msgspec.structs.replace(reply, request_id=request.request_id)
             self.answer(asked, [requests.encode(reply)])
 
-    def _reply(self, request: requests.Request, on_trigger: OnTrigger, *, served: bool) -> requests.Reply:
-        """The answer to what needs no record; `served` if the record can be asked, too."""
-        operations = requests.OPERATIONS + (requests.RECORD_OPERATIONS if served else [])
+    def _reply(
+        self, request: requests.Request, on_trigger: OnTrigger, operations: list[str]
+    ) -> requests.Reply:
+        """The answer to what needs no record; `operations` are all that are served."""
         if isinstance(request, requests.TriggerRequest):
             return on_trigger(request)
         if isinstance(request, requests.SnapshotRequest):

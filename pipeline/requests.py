@@ -43,6 +43,14 @@ class TriggerRequest(_Request, frozen=True, kw_only=True, tag="trigger"):
     camera: Text | None = None
 
 
+class ReleaseHoldRequest(_Request, frozen=True, kw_only=True, tag="release_hold"):
+    """Accept parts of a held camera again; its drift charts begin anew, with `new_baseline` by learning."""
+
+    camera: Text
+    operator: Annotated[str, Meta(min_length=1, max_length=128)]
+    new_baseline: bool = False
+
+
 class ReplayRequest(_Request, frozen=True, kw_only=True, tag="replay"):
     """Send these messages of a stream again: of `result/...`, `part`, `amend/...` or `event/...`.
 
@@ -113,6 +121,14 @@ class TriggerReply(_Reply, frozen=True, kw_only=True, tag="trigger"):
     reason: str = ""
 
 
+class ReleaseHoldReply(_Reply, frozen=True, kw_only=True, tag="release_hold"):
+    """`released`: the camera was held and is not any more. `reason`: why nothing was done."""
+
+    camera: str
+    released: bool
+    reason: str = ""
+
+
 class ItemReply(_Reply, frozen=True, kw_only=True, tag="item"):
     """One message of a replay; its topic and header are the next two frames."""
 
@@ -179,10 +195,11 @@ class ErrorReply(_Reply, frozen=True, kw_only=True, tag="error"):
 
 
 RecordRequest = ReplayRequest | HeatmapRequest | AckRequest | BacklogRequest
-Request = HelloRequest | SnapshotRequest | TriggerRequest | RecordRequest
+Request = HelloRequest | SnapshotRequest | TriggerRequest | ReleaseHoldRequest | RecordRequest
 RecordReply = ItemReply | EndReply | HeatmapReply | AckReply | BacklogReply
-Reply = HelloReply | SnapshotReply | TriggerReply | RecordReply | ErrorReply
+Reply = HelloReply | SnapshotReply | TriggerReply | ReleaseHoldReply | RecordReply | ErrorReply
 OPERATIONS = ["hello", "snapshot", "trigger"]
+HOLD_OPERATIONS = ["release_hold"]
 RECORD_OPERATIONS = ["replay", "heatmap", "ack", "backlog"]
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.messages import StationState
+    from pipeline.requests import ReleaseHoldReply, ReleaseHoldRequest
 
 LONGEST_WAIT_MS = 50
 HISTORIAN_NICENESS = 5
@@ -315,7 +316,12 @@ class Station:
         )
 
     def _serve_publisher(self) -> None:
-        self._publisher.serve(self._on_trigger, self._history.on_request)
+        self._publisher.serve(self._on_trigger, self._history.on_request, self._on_release)
+
+    def _on_release(self, request: ReleaseHoldRequest) -> ReleaseHoldReply:
+        reply = self._outbox.drift.release(request)
+        self._outbox.status_now()
+        return reply
 
     def _on_trigger(self, request: TriggerRequest) -> TriggerReply:
         """Take a trigger from outside; what is taken gets exactly one result."""

@@ -15,6 +15,7 @@ from tools.gateway import gateway
 from tools.grab import grab
 from tools.keys import keys
 from tools.record import record
+from tools.release import release
 from tools.replay import replay
 from tools.roi import roi
 from tools.run import run
@@ -39,6 +40,7 @@ app.command()(cameras)
 app.command()(grab)
 app.command()(record)
 app.command()(replay)
+app.command()(release)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)
