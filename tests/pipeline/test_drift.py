@@ -15,6 +15,7 @@ from pipeline.requester import Requester
 from pipeline.requests import ReleaseHoldReply, ReleaseHoldRequest
 from pipeline.station import Station
 from support.lines import Line, folder_camera, make_raw_config, running
+from tools.release import release
 
 BASELINE, DARK_FROM = 60, 100
 
@@ -63,9 +64,9 @@ def assert_released_by_name(line: Line) -> None:
     """Held from the first part of the next start on; accepted once Ada has released it."""
     line.wait_for(lambda: len(line.results) >= 3, "results of a held camera")
     assert {result.reason_code for result in line.results} == {Reason.DRIFT_HOLD}
-    with Requester(line.station.endpoints["replay"]) as requester:
-        request = ReleaseHoldRequest(camera="cam1", operator="Ada", new_baseline=True)
-        assert requester.ask(request, ReleaseHoldReply).released
+    endpoint = line.station.endpoints["replay"]
+    release("cam1", "Ada", endpoint=endpoint, new_baseline=True)
+    with Requester(endpoint) as requester:
         unknown = ReleaseHoldRequest(camera="cam9", operator="Ada")
         assert "expected one of: cam1" in requester.ask(unknown, ReleaseHoldReply).reason
     report = line.finish()
