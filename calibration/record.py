@@ -27,6 +27,26 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     counts: list[int]
 
 
+class ScoreQuantiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Scores of the good parts that pass: `values`, and the standard normal quantiles that they stand for."""
+
+    values: list[float]
+    normal_scores: list[float]
+    parts: int
+
+
+class Review(msgspec.Struct, frozen=True, kw_only=True):
+    """Who moved the threshold to what marks of operators said, when, and from where."""
+
+    operator: str
+    applied_utc: str
+    marks_sha256: str
+    bad: int
+    false_rejects: int
+    accepted_misses: int
+    old_threshold: float
+
+
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was learned about the scores of good parts.
 
@@ -36,6 +56,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     parts that training did not see. A heatmap value is `raw * heatmap_scale + heatmap_offset`, fixed for
     all images, clipped to 0..255. `roi_sha256` is the hash of the region of interest that the scores were
     taken under, None if there was none. With `nuisances`, the rate is that of parts with nuisances, too.
+    `good_scores` is what the line's own good parts are compared with. `review` says that the threshold is not
+    that of the rate but was taken from operators' marks; the bounds are those at the threshold in force.
     """
 
     schema: str = SCHEMA
@@ -54,6 +76,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     warning: str | None = None
     roi_sha256: str | None = None
     nuisances: bool = False
+    good_scores: ScoreQuantiles | None = None
+    review: Review | None = None
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:

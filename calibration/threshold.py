@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from calibration.record import Calibration, CalibrationError, Histogram
+from calibration.normal_scores import quantiles
+from calibration.record import Calibration, CalibrationError, Histogram, ScoreQuantiles
 from engines.records import now_utc
 
 if TYPE_CHECKING:
@@ -151,4 +152,13 @@ def calibrate(
         warning=threshold.warning,
         roi_sha256=roi_sha256,
         nuisances=nuisances,
+        good_scores=score_quantiles(scores[scores < threshold.value]),
     )
+
+
+def score_quantiles(passing: NDArray[np.float64]) -> ScoreQuantiles | None:
+    """What good parts that pass score; None for fewer than two."""
+    if len(passing) < 2:
+        return None
+    values, normal = quantiles(passing)
+    return ScoreQuantiles(values=values.tolist(), normal_scores=normal.tolist(), parts=len(passing))

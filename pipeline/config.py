@@ -15,6 +15,7 @@ from msgspec import Meta
 from pipeline.camera_config import CameraConfig, Fraction, Name, PositiveFloat, Section
 from pipeline.config_checks import contradictions
 from pipeline.dashboard_config import DashboardConfig
+from pipeline.drift_config import DriftConfig
 from pipeline.explain import explain
 from pipeline.gateway_config import GatewaysConfig
 from pipeline.log_config import LoggingConfig
@@ -128,6 +129,7 @@ class Config(Section, frozen=True, kw_only=True):
     journal: JournalConfig = JournalConfig()
     consumers: Annotated[tuple[ConsumerConfig, ...], Meta(max_length=32)] = ()
     archive: ArchiveConfig | None = None
+    drift: DriftConfig = DriftConfig()
     ring: RingConfig = RingConfig()
     parts: PartsConfig | None = None
     realtime: RealtimeConfig = RealtimeConfig()

@@ -83,7 +83,7 @@ class Crew:
 
     @property
     def restarts(self) -> int:
-        """How often a child was replaced; a camera that was opened again for another recipe does not count."""
+        """How often a child was replaced, but for cameras that were opened again for another recipe."""
         lives = sum(max(0, child.lives - 1) for child in self.children)
         return lives - sum(line.reopened for line in self._lines.values())
 

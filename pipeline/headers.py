@@ -20,6 +20,7 @@ from pipeline.messages import (
 )
 
 if TYPE_CHECKING:
+    from calibration.record import Review
     from pipeline.camera_line import CameraLine
     from pipeline.frame import FrameHeader
     from pipeline.internal import EngineReady, PackedHeatmap
@@ -154,7 +155,7 @@ def recipe_summary(engine: EngineReady, found: RecipeFile | None) -> RecipeSumma
     return RecipeSummary(id=engine.info.model_id, version=1, sha256=sha256)
 
 
-def camera_status(line: CameraLine, ledger: TriggerLedger) -> CameraStatus:
+def camera_status(line: CameraLine, ledger: TriggerLedger, *, held: bool) -> CameraStatus:
     """One camera's state and account."""
     return CameraStatus(
         name=line.name,
@@ -164,6 +165,15 @@ def camera_status(line: CameraLine, ledger: TriggerLedger) -> CameraStatus:
         rejects=sum(n for (camera, _), n in ledger.rejects.items() if camera == line.name),
         frames_skipped=line.frames_skipped,
         frames_lost=line.frames_lost,
+        held=held,
+    )
+
+
+def reviewed(review: Review, threshold: float) -> str:
+    """What an event says of a threshold that came from operators' marks."""
+    return (
+        f"threshold {threshold:.4f} from a review by {review.operator}, {review.applied_utc}: {review.bad} "
+        f"bad, {review.false_rejects} false rejects marked; it was {review.old_threshold:.4f}"
     )
 
 

@@ -9,6 +9,7 @@ import cv2
 import msgspec
 import numpy as np
 
+from calibration.frame_measures import measure
 from calibration.inspected import inspected_output
 from calibration.record import CalibrationError
 from engines.engine import EngineError
@@ -151,6 +152,7 @@ def answer_request(
         heatmap=packed,
         changes=start.changes,
         model_sha256=engine.info.model_sha256,
+        measures=measure(pixels),
     )
     return answer, payload
 

@@ -55,6 +55,8 @@ def open_inspection(start: InspectionStart, *, refused: list[str]) -> tuple[Engi
         heatmap_offset=calibration.heatmap_offset,
         calibration_sha256=calibration_sha256,
         recipe_sha256=before,
+        good_scores=calibration.good_scores,
+        review=calibration.review,
         refused=refused,
     )
     return engine, calibrated, ready

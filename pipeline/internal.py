@@ -11,6 +11,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from calibration.frame_measures import FrameMeasures
+from calibration.record import Review, ScoreQuantiles
 from engines.engine import EngineInfo
 from pipeline.camera_config import CameraConfig
 from pipeline.cameras.camera import CameraInfo
@@ -217,6 +219,8 @@ class EngineReady(_Message, frozen=True, kw_only=True):
     heatmap_offset: float
     calibration_sha256: str
     recipe_sha256: str | None = None
+    good_scores: ScoreQuantiles | None = None
+    review: Review | None = None
     refused: list[str] = []
 
 
@@ -241,6 +245,7 @@ class Inspected(_Message, frozen=True, kw_only=True):
     infer_start_ns: int
     infer_end_ns: int
     heatmap: PackedHeatmap | None
+    measures: FrameMeasures
     changes: int = 0
     model_sha256: str = ""
 

@@ -263,7 +263,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One camera's state and its account: triggers = accepts + rejects + pending.
 
     `frames_skipped` are free-run frames that newer ones replaced, `frames_lost` those that the device
-    numbered and that never came.
+    numbered and that never came. `held`: every part is rejected until someone releases the camera.
     """
 
     name: str
@@ -273,6 +273,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     rejects: int
     frames_skipped: int
     frames_lost: int = 0
+    held: bool = False
 
 
 class StatusHeader(Header, frozen=True, kw_only=True):
@@ -294,6 +295,22 @@ class StatusHeader(Header, frozen=True, kw_only=True):
     recipe: RecipeStatus | None
 
 
+class DriftNote(msgspec.Struct, frozen=True, kw_only=True):
+    """A drift chart that has begun to warn.
+
+    `average` and `usual` are in the unit of the chart's measure, for `rejects` shares of all parts;
+    `statistic` left -limit .. limit. `since_result_id` is about where it began, `action` what to do.
+    """
+
+    chart: str
+    average: float
+    usual: float
+    statistic: float
+    limit: float
+    since_result_id: str
+    action: str
+
+
 class EventHeader(Header, frozen=True, kw_only=True):
     """Something happened: a camera lost, an engine restarted, a recipe changed."""
 
@@ -302,6 +319,7 @@ class EventHeader(Header, frozen=True, kw_only=True):
     code: int
     text: str
     recipe: RecipeChange | None = None
+    drift: DriftNote | None = None
 
 
 class StageLatency(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,6 +333,23 @@ class StageLatency(msgspec.Struct, frozen=True, kw_only=True):
     p999_us: float | None = None
 
 
+class DriftChart(msgspec.Struct, frozen=True, kw_only=True):
+    """A drift chart as it stands; while it is learning only `learned` of `needed` good parts are known.
+
+    The other fields are those of `DriftNote`.
+    """
+
+    camera: str
+    chart: str
+    state: Literal["learning", "steady", "drifting"]
+    learned: int
+    needed: int
+    average: float | None = None
+    usual: float | None = None
+    statistic: float | None = None
+    limit: float | None = None
+
+
 class StatsHeader(Header, frozen=True, kw_only=True):
     """Counts since the start and latencies since the last message; `refused` counts clients by what."""
 
@@ -325,6 +360,7 @@ class StatsHeader(Header, frozen=True, kw_only=True):
     rejects_by_reason: dict[str, int]
     stages: list[StageLatency]
     refused: dict[str, int] = {}
+    drift: list[DriftChart] = []
 
 
 LiveHeader = ResultHeader | PartHeader | AmendHeader | StatusHeader | EventHeader | StatsHeader

@@ -10,7 +10,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pipeline.audit import reason_name
-from pipeline.headers import amend_header, camera_status, heatmap_header, part_header, result_header
+from pipeline.drift_watch import DriftWatch
+from pipeline.headers import (
+    amend_header,
+    camera_status,
+    heatmap_header,
+    part_header,
+    result_header,
+    reviewed,
+)
 from pipeline.history.journal_files import JournalError
 from pipeline.history.recent import Published, Recent
 from pipeline.messages import (
@@ -31,6 +39,7 @@ from pipeline.timing import LatencyRecorder
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from calibration.frame_measures import FrameMeasures
     from pipeline.camera_line import CameraLine
     from pipeline.config import Config
     from pipeline.frame import FrameHeader
@@ -40,6 +49,7 @@ if TYPE_CHECKING:
     from pipeline.judge import Amendment, Judgement, Trigger, TriggerLedger
     from pipeline.messages import (
         AmendHeader,
+        DriftNote,
         EventKind,
         PartHeader,
         RecipeSummary,
@@ -88,6 +98,7 @@ class Outbox:
         self._stats_due_ns = self._start_ns + round(config.station.stats_period_s * 1e9)
         self._recent = LatencyRecorder(STATS_KEPT)
         self.latencies = LatencyRecorder()
+        self.drift = DriftWatch(config, epoch=epoch, tell=self.event)
 
     @property
     def threshold(self) -> float:
@@ -98,6 +109,9 @@ class Outbox:
         """Take over what the engine's process says of its model and calibration; they are of this recipe."""
         info = engine.info
         self._engine = engine
+        self.drift.set_engine(engine)
+        if engine.review is not None:
+            self.event("model", "info", reviewed(engine.review, engine.threshold))
         self._model = ModelSummary(
             id=info.model_id, sha256=info.model_sha256, engine=info.runtime, precision=info.precision
         )
@@ -107,7 +121,15 @@ class Outbox:
         """Why this station may not accept this frame's part, whatever its score; None if it may."""
         if frame.simulated and self._config.station.live_output:
             return Reason.SIMULATED_ON_LIVE_OUTPUT, "a simulated frame on a live output"
-        return None
+        return self.drift.veto(frame.camera)
+
+    def note_drift(self, judgement: Judgement, measures: FrameMeasures) -> None:
+        """Take a judged part into its camera's charts; one that broke off the inspection says nothing."""
+        prediction, trigger = judgement.prediction, judgement.trigger
+        if prediction is None or not math.isfinite(prediction.score):
+            return
+        failed = prediction.score >= prediction.threshold
+        self.drift.note(trigger.camera, trigger.ordinal, measures, prediction.score, failed=failed)
 
     def fault(self, source: str, text: str | None) -> None:
         """Set or, with None, clear a fault of the station; faults show in the status."""
@@ -179,13 +201,20 @@ class Outbox:
         reason: Reason = Reason.OK,
         camera: str | None = None,
         recipe: RecipeChange | None = None,
+        drift: DriftNote | None = None,
     ) -> None:
         """Publish and log that something happened."""
         fields = {"kind": kind, "reason_code": int(reason), "camera": camera}
         _log.log(_LEVELS[severity], "%s", text, extra=fields)
         common = self._publisher.stamp("event", event=kind, camera=camera)
         header = EventHeader(
-            **common, kind=kind, severity=severity, code=int(reason), text=text, recipe=recipe
+            **common,
+            kind=kind,
+            severity=severity,
+            code=int(reason),
+            text=text,
+            recipe=recipe,
+            drift=drift,
         )
         self._keep(header)
 
@@ -223,7 +252,7 @@ class Outbox:
             queue_depth=depth,
             dropped=self._publisher.dropped,
             late=sum(n for (_, reason), n in rejects.items() if reason == Reason.LATE),
-            cameras=[camera_status(line, self._ledger) for line in lines],
+            cameras=[camera_status(line, self._ledger, held=self.drift.held(line.name)) for line in lines],
             engine=engine,
             recipe=self._recipe_status(changing=changing),
         )
@@ -265,6 +294,7 @@ class Outbox:
             rejects_by_reason=dict(by_reason),
             stages=self._recent.summary(),
             refused=dict(self._publisher.refusals.counts),
+            drift=self.drift.charts(),
         )
         self._recent.reset()
         self._publisher.publish(header)

@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import zmq
@@ -35,8 +35,28 @@ if TYPE_CHECKING:
     OnTrigger = Callable[[requests.TriggerRequest], requests.TriggerReply | requests.ErrorReply]
     OnRecord = Callable[[requests.RecordRequest, Asked], requests.Reply | None]
     OnRecipe = Callable[[requests.RecipeRequest, Asked], requests.Reply]
+    OnRelease = Callable[[requests.ReleaseHoldRequest], requests.ReleaseHoldReply]
 
 MAX_REQUESTS_PER_CALL = 32
+
+
+class _Answering(NamedTuple):
+    """Who answers what; None for what this station does not serve."""
+
+    trigger: OnTrigger
+    record: OnRecord | None
+    recipe: OnRecipe | None
+    release: OnRelease | None
+
+    @property
+    def operations(self) -> list[str]:
+        """All that are served."""
+        optional = [
+            (self.recipe, requests.RECIPE_OPERATIONS),
+            (self.release, requests.HOLD_OPERATIONS),
+            (self.record, requests.RECORD_OPERATIONS),
+        ]
+        return requests.OPERATIONS + [name for who, names in optional if who is not None for name in names]
 
 
 class Publisher:
@@ -186,7 +206,11 @@ class Publisher:
         return self._desk.resume_ns
 
     def serve(
-        self, on_trigger: OnTrigger, on_record: OnRecord | None = None, on_recipe: OnRecipe | None = None
+        self,
+        on_trigger: OnTrigger,
+        on_record: OnRecord | None = None,
+        on_recipe: OnRecipe | None = None,
+        on_release: OnRelease | None = None,
     ) -> int:
         """Take in subscriptions and waiting requests, at most 32; returns how many requests were taken.
 
@@ -195,6 +219,7 @@ class Publisher:
             on_record: answers what is asked of the record, or returns None and calls `answer` later. Without
                 it nothing is served from the record.
             on_recipe: answers what is asked of recipes; None for a station without any.
+            on_release: ends the hold of a camera; without it there are none.
         """
         now_ns = self._now_ns()
         self._doors.serve(now_ns)
@@ -204,30 +229,28 @@ class Publisher:
             asked = self._desk.receive(now_ns, at_most=MAX_REQUESTS_PER_CALL - answered)
             if asked is None:
                 return answered
-            self._take(asked, on_trigger, on_record, on_recipe)
+            self._take(asked, _Answering(on_trigger, on_record, on_recipe, on_release))
         return MAX_REQUESTS_PER_CALL
 
     def answer(self, asked: Asked, frames: Sequence[bytes]) -> None:
         """Send an answer; a client that asks but does not read its answers loses them."""
         self._desk.answer(asked, frames)
 
-    def _take(
-        self, asked: Asked, on_trigger: OnTrigger, on_record: OnRecord | None, on_recipe: OnRecipe | None
-    ) -> None:
+    def _take(self, asked: Asked, on: _Answering) -> None:
         try:
             request = asked.decode()
         except MessageError as error:
             malformed = requests.ErrorReply(error="malformed", text=str(error))
             self.answer(asked, [requests.encode(malformed)])
             return
-        if isinstance(request, requests.RecordRequest) and on_record is not None:
-            reply = on_record(request, asked)
-        elif isinstance(request, requests.RecipeRequest) and on_recipe is not None:
-            reply = on_recipe(request, asked)
+        if isinstance(request, requests.RecordRequest) and on.record is not None:
+            reply = on.record(request, asked)
+        elif isinstance(request, requests.RecipeRequest) and on.recipe is not None:
+            reply = on.recipe(request, asked)
+        elif isinstance(request, requests.ReleaseHoldRequest) and on.release is not None:
+            reply = on.release(request)
         else:
-            operations = requests.OPERATIONS + (requests.RECIPE_OPERATIONS if on_recipe is not None else [])
-            operations += requests.RECORD_OPERATIONS if on_record is not None else []
-            reply = self._reply(request, on_trigger, operations)
+            reply = self._reply(request, on.trigger, on.operations)
         if reply is not None:
             reply = msgspec.structs.replace(reply, request_id=request.request_id)
             self.answer(asked, [requests.encode(reply)])
@@ -235,7 +258,7 @@ class Publisher:
     def _reply(
         self, request: requests.Request, on_trigger: OnTrigger, operations: list[str]
     ) -> requests.Reply:
-        """The answer to what needs neither record nor recipes; `operations` are all that are served."""
+        """The answer to what the station itself knows; `operations` are all that are served."""
         if isinstance(request, requests.TriggerRequest):
             return on_trigger(request)
         if isinstance(request, requests.SnapshotRequest):

@@ -58,6 +58,14 @@ class ChangeoverRequest(_Request, frozen=True, kw_only=True, tag="changeover"):
     operator: Text = ""
 
 
+class ReleaseHoldRequest(_Request, frozen=True, kw_only=True, tag="release_hold"):
+    """Accept parts of a held camera again; its drift charts begin anew, with `new_baseline` by learning."""
+
+    camera: Text
+    operator: Annotated[str, Meta(min_length=1, max_length=128)]
+    new_baseline: bool = False
+
+
 class ReplayRequest(_Request, frozen=True, kw_only=True, tag="replay"):
     """Send these messages of a stream again: of `result/...`, `part`, `amend/...` or `event/...`.
 
@@ -125,6 +133,14 @@ class TriggerReply(_Reply, frozen=True, kw_only=True, tag="trigger"):
     trigger_id: int
     taken: bool
     reason_code: int = 0
+    reason: str = ""
+
+
+class ReleaseHoldReply(_Reply, frozen=True, kw_only=True, tag="release_hold"):
+    """`released`: the camera was held and is not any more. `reason`: why nothing was done."""
+
+    camera: str
+    released: bool
     reason: str = ""
 
 
@@ -220,12 +236,13 @@ class ErrorReply(_Reply, frozen=True, kw_only=True, tag="error"):
 
 RecipeRequest = RecipesRequest | ChangeoverRequest
 RecordRequest = ReplayRequest | HeatmapRequest | AckRequest | BacklogRequest
-Request = HelloRequest | SnapshotRequest | TriggerRequest | RecipeRequest | RecordRequest
+Request = HelloRequest | SnapshotRequest | TriggerRequest | RecipeRequest | ReleaseHoldRequest | RecordRequest
 RecipeReply = RecipesReply | ChangeoverReply
 RecordReply = ItemReply | EndReply | HeatmapReply | AckReply | BacklogReply
-Reply = HelloReply | SnapshotReply | TriggerReply | RecipeReply | RecordReply | ErrorReply
+Reply = HelloReply | SnapshotReply | TriggerReply | RecipeReply | ReleaseHoldReply | RecordReply | ErrorReply
 OPERATIONS = ["hello", "snapshot", "trigger"]
 RECIPE_OPERATIONS = ["recipes", "changeover"]
+HOLD_OPERATIONS = ["release_hold"]
 RECORD_OPERATIONS = ["replay", "heatmap", "ack", "backlog"]
 
 _requests: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from pipeline.config import Config
     from pipeline.messages import StationState
+    from pipeline.requests import ReleaseHoldReply, ReleaseHoldRequest
 
 LONGEST_WAIT_MS = 50
 
@@ -235,4 +236,9 @@ class Station:
 
     def _serve_publisher(self) -> None:
         on_recipe = None if self._recipes is None else self._recipes.on_request
-        self._publisher.serve(self._desk.take, self._history.on_request, on_recipe)
+        self._publisher.serve(self._desk.take, self._history.on_request, on_recipe, self._on_release)
+
+    def _on_release(self, request: ReleaseHoldRequest) -> ReleaseHoldReply:
+        reply = self._outbox.drift.release(request)
+        self._outbox.status_now()
+        return reply

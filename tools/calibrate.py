@@ -38,13 +38,29 @@ def calibrate(  # noqa: PLR0917 - options of a command
     nuisances: Annotated[
         bool, typer.Option("--nuisances", help="Keep the rate for parts with hairs, stripes, dust, too.")
     ] = False,
+    review: Annotated[
+        Path | None,
+        typer.Option(help="Propose a threshold from marks of rejected parts (docs/review.md)."),
+    ] = None,
+    journal: Annotated[Path, typer.Option(help="Past scores, for --review.")] = Path("journal"),
+    accept_misses: Annotated[
+        int, typer.Option(min=0, help="Parts marked bad that --review may let pass.")
+    ] = 0,
+    png: Annotated[Path | None, typer.Option(help="Histogram of --review, as a picture.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Take over what --review proposes.")] = False,
+    operator: Annotated[str | None, typer.Option(help="Who takes it over.")] = None,
 ) -> None:
-    """Fit the threshold and write calibration.json beside the model, and roi.json if that is new."""
+    """Fit the threshold and write calibration.json beside the model, and roi.json if that is new.
+
+    With --review the threshold comes from operators' marks instead; it is only shown unless --apply is given.
+    """
     from calibration import threshold
     from calibration.calibrated import save_calibrated
     from calibration.parts import FILE_NAME, load_parts
     from calibration.record import FILE_NAME as CALIBRATION
     from engines.manifest import load_manifest
+    from tools.review import ReviewOptions
+    from tools.review import review as propose_threshold
 
     manifest = load_manifest(model)
     parts = load_parts(model / FILE_NAME, model_sha256=manifest.model_sha256)
@@ -54,6 +70,10 @@ def calibrate(  # noqa: PLR0917 - options of a command
     else:
         scores = _scores(model, manifest, parts, good, area, runtime=runtime, threads=threads)  # type: ignore[arg-type]
     clean, disturbed = _columns(scores)
+    if review is not None:
+        asked = ReviewOptions(review, journal, accept_misses, png, apply, operator)
+        propose_threshold(model, clean, area, manifest.model_sha256, asked)
+        return
     calibration = threshold.calibrate(
         clean if not nuisances else _worse(model, clean, disturbed),
         rate=false_reject_rate,

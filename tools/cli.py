@@ -20,6 +20,7 @@ from tools.keys import keys
 from tools.metrics import metrics
 from tools.recipe import recipe
 from tools.record import record
+from tools.release import release
 from tools.replay import replay
 from tools.roi import roi
 from tools.run import run
@@ -48,6 +49,7 @@ app.command()(cameras)
 app.command()(grab)
 app.command()(record)
 app.command()(replay)
+app.command()(release)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)

@@ -29,7 +29,7 @@ def watch(
 ) -> None:
     """Show the verdicts of a station as they come; one on another machine wants keys (docs/security.md)."""
     try:
-        _watch(endpoint, json=json, count=count, keys=_client_keys(server_key, keys))
+        _watch(endpoint, json=json, count=count, keys=client_keys(server_key, keys))
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
@@ -37,7 +37,7 @@ def watch(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _client_keys(server: Path | None, secret: Path | None) -> ClientKeys | None:
+def client_keys(server: Path | None, secret: Path | None) -> ClientKeys | None:
     """The keys, None without any.
 
     Raises:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import numpy as np
 
 from pipeline.audit import Audit
 from pipeline.history.journal_files import (
@@ -27,6 +28,8 @@ from pipeline.history.ordinals import Ordinals
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from pipeline.history.journal_files import Head, JournalFile
     from pipeline.messages import ResultHeader
@@ -81,6 +84,22 @@ def audit_starts(directory: Path, period: Period = Period()) -> Iterator[StartAu
         found = _audit_start(files, period)
         if found.account.results or found.damage or (found.ended and found.ended.triggers):
             yield found
+
+
+def read_judged(directory: Path, model_sha256: str) -> tuple[NDArray[np.float64], int]:
+    """Scores of the parts that this model judged, (n,) over all starts, and how many lines are damaged."""
+    scores: list[float] = []
+    damaged = 0
+    for item in _items(journal_files(directory)):
+        if isinstance(item, Damage):
+            damaged += 1
+        elif not isinstance(item, End) and _judged_by(item, model_sha256) and item.score is not None:
+            scores.append(item.score)
+    return np.array(scores, np.float64), damaged
+
+
+def _judged_by(result: ResultHeader, model_sha256: str) -> bool:
+    return result.verdict != "invalid" and result.model is not None and result.model.sha256 == model_sha256
 
 
 def _audit_start(files: list[JournalFile], period: Period) -> StartAudit:

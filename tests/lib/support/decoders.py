@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from calibration.calibrated import load_calibrated
+from calibration.frame_measures import FrameMeasures
 from calibration.record import Calibration, CalibrationError
 from calibration.roi import read_roi
 from engines.certificate import Certificate, load_certificate
@@ -145,6 +146,7 @@ def _internal_seeds() -> list[bytes]:
             infer_start_ns=1,
             infer_end_ns=2,
             heatmap=internal.PackedHeatmap(shape=(2, 2), raw_bytes=4, crc32=1),
+            measures=FrameMeasures(brightness=90.0, sharpness=0.1, x_px=3.0, y_px=4.0),
         ),
         internal.Answer(ticket=1, last=True),
         internal.Floor(oldest_seq={"result/cam1": 7}),

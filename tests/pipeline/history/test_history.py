@@ -300,7 +300,16 @@ def asked(root: Path) -> Iterator[tuple[Line, Client]]:
 def test_a_station_replays_what_it_published(asked: tuple[Line, Client]) -> None:
     line, client = asked
     hello = client.ask(requests.HelloRequest())
-    assert hello.operations == ["hello", "snapshot", "trigger", "replay", "heatmap", "ack", "backlog"]
+    assert hello.operations == [
+        "hello",
+        "snapshot",
+        "trigger",
+        "release_hold",
+        "replay",
+        "heatmap",
+        "ack",
+        "backlog",
+    ]
     epoch = line.results[0].epoch
     replay = ReplayRequest(epoch=epoch, stream=STREAM, first=1, last=20, request_id="r")
     *items, [end] = client.answers(replay)

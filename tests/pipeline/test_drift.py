@@ -1,0 +1,122 @@
+"""Drift on a running line: learned, announced, held over a restart, released by name."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import Config, ConfigError, parse_config
+from pipeline.drift_store import Held, load_drift, record_path, save_drift
+from pipeline.history.journal_files import journal_files, lines_of
+from pipeline.messages import EventHeader, Reason, StatsHeader
+from pipeline.requester import Requester
+from pipeline.requests import ReleaseHoldReply, ReleaseHoldRequest
+from pipeline.station import Station
+from support.lines import Line, folder_camera, make_raw_config, running
+from tools.release import release
+
+BASELINE, DARK_FROM = 60, 100
+
+
+def make_config(root: Path, count: int, **drift: object) -> Config:
+    """Grey parts that vary by 1, and from the hundredth on are darker by 20: all of them pass."""
+    parts = root / "parts"
+    if not parts.exists():
+        parts.mkdir()
+        rng = np.random.default_rng(1)
+        for number in range(count):
+            level = 128 + rng.integers(-1, 2) - 20 * (number >= DARK_FROM)
+            Image.fromarray(np.full((64, 64), level, np.uint8)).save(parts / f"part{number:04}.png")
+    raw = make_raw_config(root, [folder_camera(parts, rate_hz=40)], stats_period_s=0.2)
+    settings = {"baseline_parts": BASELINE, "on_drift": "hold"} | drift
+    return parse_config(raw | {"drift": settings, "ring": {"slots": 64}}, origin="test")
+
+
+def drift_events(line: Line) -> list[EventHeader]:
+    events = [message.header for message in line.messages if isinstance(message.header, EventHeader)]
+    return [event for event in events if event.kind == "drift"]
+
+
+def test_a_drift_holds_the_line_until_somebody_releases_it(tmp_path: Path) -> None:
+    config = make_config(tmp_path, 160)
+    with running(config) as line:
+        line.finish()
+    held = [result for result in line.results if result.reason_code == Reason.DRIFT_HOLD]
+    first = int(held[0].result_id.rsplit("-", 1)[1])
+    assert DARK_FROM < first < 150
+    assert [result for result in line.results[first - 1 :] if result.score is not None] == held
+    assert {result.verdict for result in held} == {"pass"}
+    learned, *warnings = [event for event in drift_events(line) if event.drift or event.severity == "info"]
+    assert f"from {BASELINE} good parts" in learned.text
+    note = warnings[0].drift
+    assert note is not None
+    assert warnings[0].code == Reason.DRIFT_HOLD
+    assert DARK_FROM < int(note.since_result_id.rsplit("-", 1)[1]) < first
+    assert line.statuses[-1].cameras[0].held
+
+    with running(config, stop_after=30) as again:
+        assert_released_by_name(again)
+
+
+def assert_released_by_name(line: Line) -> None:
+    """Held from the first part of the next start on; accepted once Ada has released it."""
+    line.wait_for(lambda: len(line.results) >= 3, "results of a held camera")
+    assert {result.reason_code for result in line.results} == {Reason.DRIFT_HOLD}
+    endpoint = line.station.endpoints["replay"]
+    release("cam1", "Ada", endpoint=endpoint, new_baseline=True)
+    with Requester(endpoint) as requester:
+        unknown = ReleaseHoldRequest(camera="cam9", operator="Ada")
+        assert "expected one of: cam1" in requester.ask(unknown, ReleaseHoldReply).reason
+    report = line.finish()
+    assert line.results[-1].disposition == "accept"
+    assert not line.statuses[-1].cameras[0].held
+    recorded = [data for file in journal_files(report.journal) for data in lines_of(file.path)]
+    assert any(b"released by Ada" in entry.record for entry in recorded if hasattr(entry, "record"))
+
+
+def test_a_warning_alone_rejects_nothing_and_the_charts_are_in_the_stats(tmp_path: Path) -> None:
+    with running(make_config(tmp_path, 160, on_drift="warn")) as line:
+        line.finish()
+    assert {result.disposition for result in line.results if result.score is not None} == {"accept"}
+    assert any(event.drift is not None and event.code == 0 for event in drift_events(line))
+    stats = [message.header for message in line.messages if isinstance(message.header, StatsHeader)]
+    charts = {chart.chart: chart for chart in stats[0].drift}
+    assert set(charts) == {"score", "brightness", "sharpness", "x_px", "y_px", "rejects"}
+    assert charts["brightness"].state == "learning"
+    assert charts["brightness"].needed == BASELINE
+
+
+def test_baselines_outlive_a_start_but_scores_not_another_calibration(tmp_path: Path) -> None:
+    config = make_config(tmp_path, DARK_FROM)
+    with running(config) as line:
+        line.finish()
+    record = load_drift(config.station, "cam1")
+    assert set(record.baselines.levels) == {"score", "brightness", "sharpness", "x_px", "y_px"}
+    changed = msgspec.structs.replace(record, calibration_sha256="0" * 64)
+    save_drift(config.station, changed)
+    with running(config, stop_after=3) as again:
+        again.finish()
+        charts = {chart.chart: chart.state for chart in again.station._outbox.drift.charts()}
+    assert (charts["score"], charts["rejects"], charts["brightness"]) == ("learning", "learning", "steady")
+
+
+def test_a_record_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
+    """It may have said that the camera is held."""
+    config = make_config(tmp_path, 1)
+    path = record_path(config.station, "cam1")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{")
+    with pytest.raises(ConfigError, match=r"drift-cam1\.json.*remove the file"):
+        Station(config)
+
+
+def test_a_held_camera_is_held_from_the_first_part(tmp_path: Path) -> None:
+    config = make_config(tmp_path, 5)
+    record = load_drift(config.station, "cam1")
+    held = Held(since_utc="2026-01-01T00:00:00+00:00", chart="score", text="")
+    save_drift(config.station, msgspec.structs.replace(record, held=held))
+    with running(config) as line:
+        line.finish()
+    assert {result.reason_code for result in line.results} == {Reason.DRIFT_HOLD}
