@@ -1,7 +1,8 @@
 """What a test, or a library that it loads, does to logging is undone before the next test, and told.
 
-OpenVINO's converter leaves the root logger at ERROR when a conversion fails, NNCF changes the class of all
-loggers, others set levels of handlers: tests that read captured logs would then find none.
+OpenVINO's converter leaves the root logger at ERROR when a conversion fails. In a whole run something else
+made tests that read captured logs find none, without a change of the root's or our loggers' levels; what it
+was is not known, so what decides is looked at before each test.
 """
 
 from __future__ import annotations
