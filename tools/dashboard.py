@@ -31,9 +31,13 @@ def dashboard(
             f"dashboard: {error.name} is missing. Run: pip install 'hlgfa-line[dashboard]'"
         ) from error
 
+    from pipeline.log_config import LogSpec
+    from pipeline.logs import started
+
     if while_stdin:
         _end_with_stdin()
-    serve(parsed, settings, lambda: print(f"dashboard: {address(settings)}", flush=True))
+    with started(LogSpec(process="dashboard", settings=parsed.logging)):
+        serve(parsed, settings, lambda: print(f"dashboard: {address(settings)}", flush=True))
 
 
 def _end_with_stdin() -> None:

@@ -85,6 +85,7 @@ def _of_cameras(account: Account, now_ns: int) -> Iterator[Family]:
         for key, value in _states(state).items():
             states.add_metric([name, key], float(value))
     yield states
+    yield _gauge(Metric.HELD, {c.name: c.held for c in cameras}, account.cameras)
     yield _counter(Metric.TRIGGERS, {(c.name,): c.triggers for c in cameras})
     yield _counter(Metric.ACCEPTS, {(c.name,): c.accepts for c in cameras})
     yield _counter(Metric.REJECTS, {(c.name,): c.rejects for c in cameras})
@@ -109,6 +110,12 @@ def _of_stats(account: Account) -> Iterator[Family]:
     yield _value(Metric.UPTIME, stats.uptime_s)
     refused = dict(sorted(stats.refused.items())[:MAX_KINDS])
     yield _counter(Metric.REFUSED, {(kind,): count for kind, count in refused.items()})
+    described = Metric.DRIFT.value
+    family = GaugeMetricFamily(described.name, described.text, labels=described.labels)
+    for chart in stats.drift:
+        if chart.camera in account.cameras and chart.statistic is not None and chart.limit:
+            family.add_metric([chart.camera, chart.chart], abs(chart.statistic) / chart.limit)
+    yield family
 
 
 def _states(state: str | None) -> dict[str, bool]:

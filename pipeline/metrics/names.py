@@ -39,6 +39,12 @@ class Metric(Enum):
     UPTIME = Described("hlgfa_station_uptime_seconds", "gauge", (), "Time since the station was started.")
     CAMERA = Described("hlgfa_camera_state", "gauge", ("camera", "state"), "1 for the state of the camera.")
     ENGINE = Described("hlgfa_engine_state", "gauge", ("state",), "1 for the state of the engine's process.")
+    HELD = Described(
+        "hlgfa_camera_held", "gauge", ("camera",), "1 while every part of the camera is rejected."
+    )
+    DRIFT = Described(
+        "hlgfa_drift_ratio", "gauge", ("camera", "chart"), "Statistic of a drift chart in parts of its limit."
+    )
     TRIGGERS = Described("hlgfa_triggers", "counter", ("camera",), "Triggers since the station's start.")
     ACCEPTS = Described("hlgfa_accepts", "counter", ("camera",), "Accepts since the station's start.")
     REJECTS = Described("hlgfa_rejects", "counter", ("camera",), "Rejects since the station's start.")

@@ -47,7 +47,7 @@ def test_every_file_says_that_it_was_never_built() -> None:
 
 def test_the_services_are_read_only_and_share_what_they_must() -> None:
     compose: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-    assert set(compose["services"]) == {"station", "metrics", "gateway"}
+    assert set(compose["services"]) == {"station", "dashboard", "metrics", "gateway"}
     for name, service in compose["services"].items():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
