@@ -10,6 +10,7 @@ from pipeline.async_client import AsyncResultSubscriber
 from pipeline.config import ConfigError
 from pipeline.gateways.link import reachable
 from pipeline.socket_config import is_local
+from pipeline.stream_check import Stale
 
 if TYPE_CHECKING:
     from pipeline.access.keys import ClientKeys
@@ -79,6 +80,8 @@ class Feed:
             try:
                 async for item in subscriber:
                     self._hub.take(item)
+                    if isinstance(item, Stale):  # not a tick later
+                        self._hub.tick(fresh=False)
             finally:
                 ticking.cancel()
 

@@ -25,7 +25,7 @@ export class Verdict {
 
   #reason(result) {
     const value = result.score === null ? "no score" : `score ${score(result.score, result.threshold)}`;
-    const limit = result.threshold === null ? "" : ` of ${score(result.threshold, result.threshold)}`;
+    const limit = result.score === null || result.threshold === null ? "" : ` of ${score(result.threshold, result.threshold)}`;
     return result.disposition === "accept" ? value + limit : `${result.reason} · ${value}${limit}`;
   }
 
