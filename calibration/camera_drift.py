@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 WINDOW = 4
 """A baseline is learned from at most this many times its parts; if too few of them pass, it begins anew."""
-TRUSTED_CORRELATION = 0.8
+TRUSTED_CORRELATION = 0.5
 """Beyond it a baseline of the usual length says too little of the spread (docs/drift.md)."""
 _FINEST = {SCORE: 1e-6, "brightness": 0.1, "sharpness": 1e-4, "x_px": 0.05, "y_px": 0.05}
 """Spreads below these are the measure's own rounding, in its unit."""

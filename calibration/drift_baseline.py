@@ -34,7 +34,7 @@ class LevelBaseline(msgspec.Struct, frozen=True, kw_only=True):
     """A steady line's values of one chart.
 
     `knots` are quantiles, increasing, and `scores` the standard normal quantiles of the same probabilities.
-    Beyond the outer knots a normal score goes on by 1 for every `spread`. `usual` is the median.
+    `spread` is the standard deviation, or the finest one that the measure can tell. `usual` is the median.
     `correlation` is that of one part's score and the next one's. `excursion` is the largest value that the
     chart's average had on the baseline itself.
     """
@@ -50,7 +50,7 @@ class LevelBaseline(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def scale(self) -> Scale:
         """Its normal scores."""
-        return Scale(np.array(self.knots), np.array(self.scores), self.spread)
+        return Scale.of(np.array(self.knots), np.array(self.scores), self.spread)
 
 
 class RejectsBaseline(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +76,7 @@ def fit_level(values: Sequence[float], *, finest: float) -> LevelBaseline:
         raise ValueError(f"drift baseline: found {len(series)} values, expected at least 2, all finite.")
     knots, scores = quantiles(series)
     spread = max(float(series.std()), finest)
-    scale = Scale(knots, scores, spread)
+    scale = Scale.of(knots, scores, spread)
     normal = scale(series)
     correlation = _correlation(normal)
     return LevelBaseline(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLED_ROWS = 64
-"""Rows that are looked at: 1920x1200 then costs 0.3 ms (docs/drift.md)."""
+"""Rows that are looked at: 1920x1200 then costs 0.2 to 0.7 ms (docs/drift.md)."""
 REACH_PX = 2
 """Distance of the pixels that are compared: the next of the same colour under a Bayer filter, too."""
 

@@ -11,22 +11,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KNOTS = 65
+_TAIL_KNOTS = 6
 FARTHEST = 6.0
 """Normal scores end here: one freak part moves the average of a chart by 0.3 at most."""
 
 
 class Scale(NamedTuple):
-    """Normal scores between the knots; beyond the outer ones they go on by 1 for every `spread`."""
+    """Normal scores between the knots; beyond the outer ones they go on by 1 for every `below` or `above`."""
 
     knots: NDArray[np.float64]
     scores: NDArray[np.float64]
-    spread: float
+    below: float
+    above: float
+
+    @classmethod
+    def of(cls, knots: NDArray[np.float64], scores: NDArray[np.float64], spread: float) -> Scale:
+        """Tails go on as steeply as their last knots, and not more steeply than a normal one of this spread.
+
+        A long tail that went on like a normal one would make a drift of a few parts from further down it.
+        """
+        below = above = spread
+        if len(knots) > _TAIL_KNOTS:
+            ends = (slice(0, _TAIL_KNOTS + 1), slice(-_TAIL_KNOTS - 1, None))
+            below, above = (max(spread, float(np.ptp(knots[e]) / np.ptp(scores[e]))) for e in ends)
+        return cls(knots, scores, below, above)
 
     def __call__(self, values: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Normal scores, at most `FARTHEST` away from 0, in the shape of the values."""
         inner = np.interp(values, self.knots, self.scores)
-        beyond = (values - np.clip(values, self.knots[0], self.knots[-1])) / self.spread
-        return np.asarray(np.clip(inner + beyond, -FARTHEST, FARTHEST))
+        under = np.minimum(values - self.knots[0], 0.0) / self.below
+        over = np.maximum(values - self.knots[-1], 0.0) / self.above
+        return np.asarray(np.clip(inner + under + over, -FARTHEST, FARTHEST))
 
 
 def quantiles(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -114,10 +114,8 @@ def rates(
             rng = np.random.default_rng(int(correlation * 10))
             alarms = steady_alarms(rng, marginal, correlation, lines=lines, parts=parts)
             rate = alarms * FALSE_ALARM_PARTS / parts
-            above = float((rate > stated).mean())
-            print(
-                f"{name:16} correlation {correlation}: {rate.mean():.3f}, lines above {above:.1%}", flush=True
-            )
+            error = rate.std() / math.sqrt(lines)
+            print(f"{name:16} correlation {correlation}: {rate.mean():.3f} +- {error:.3f}", flush=True)
 
 
 @app.command()
@@ -146,7 +144,7 @@ def brightness(
         if png is not None:
             _draw(png, traces, len(steady), change)
         _print_rejects("steady", steady, threshold)
-        for share in (announced / drifting, 0.5, 1.0):
+        for share in (0.0, announced / drifting, 0.5, 1.0):  # of the same parts
             light = 1 + change * share
             seen = [see(50_000 + i, light) for i in range(300)]
             _print_rejects(f"brightness {change * share:+.1%}", seen, threshold)
@@ -177,9 +175,8 @@ def _watch(
         failed = seen.score >= threshold
         for warned in camera.add(seen.measures, seen.score, failed=failed, part=number):
             after = number - len(steady)
-            print(
-                f"{warned.chart} announced {after} parts after the drift began; since {warned.reading.since}"
-            )
+            first = min(first, after) if after > 0 else first
+            print(f"{warned.chart} announced {after} parts after the drift began", flush=True)
         for chart, stand in camera.readings.items():
             traces[chart].append((math.nan, math.nan) if stand is None else stand[0][1:3])
     for doubt in camera.doubts:
