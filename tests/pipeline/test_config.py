@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.camera_config import SimulatedCameraConfig
@@ -157,6 +157,7 @@ def test_any_yaml_is_refused_with_a_config_error(raw: object) -> None:
 
 
 @given(data=st.data(), value=junk)
+@settings(deadline=None)  # what is asked for is an error of the right kind, whatever the machine does
 def test_any_value_anywhere_is_accepted_or_refused_with_a_config_error(
     data: st.DataObject, value: object
 ) -> None:
