@@ -1,4 +1,4 @@
-"""A reader at the end of a cable that is pulled and put in again: nothing is lost, nothing old taken for new."""
+"""A reader at the end of a cable that is pulled and put in again: nothing is lost, or taken as new."""
 
 from __future__ import annotations
 

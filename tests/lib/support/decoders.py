@@ -16,8 +16,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from calibration import marks
 from calibration.calibrated import load_calibrated
 from calibration.frame_measures import FrameMeasures
+from calibration.marks import read_marks
 from calibration.record import Calibration, CalibrationError
 from calibration.roi import read_roi
 from engines.certificate import Certificate, load_certificate
@@ -30,7 +32,8 @@ from pipeline import internal, requests
 from pipeline.access.gatekeeper import DOMAIN, VERSION, answer
 from pipeline.access.keys import parse_key_file
 from pipeline.access.limits import SubscriptionLimits
-from pipeline.config import ConfigError, load_config
+from pipeline.config import ConfigError, StationConfig, load_config
+from pipeline.drift_store import DriftRecord, Held, load_drift
 from pipeline.heatmaps import pack_heatmap, unpack_heatmap
 from pipeline.history.archive_entry import ArchiveError, Entry
 from pipeline.history.archive_files import Archive
@@ -49,6 +52,9 @@ from pipeline.history.journal_files import (
     read_journal,
 )
 from pipeline.messages import HeatmapHeader
+from pipeline.recipes import active_record
+from pipeline.recipes.active_record import ActiveRecord, load_active
+from pipeline.recipes.recipe import RecipeError, read_recipe
 from pipeline.record_config import ArchiveConfig, ConsumerConfig
 from pipeline.recording import Compression, RecordingError, create_recording
 from pipeline.recording_reader import Recording
@@ -58,9 +64,29 @@ from support.messages import EXAMPLES, example
 from support.recordings import INFO, make_camera_info, make_frame
 
 ROOT = EXAMPLES.parents[2]
+SMALL_CONFIG = b"""\
+station: {line: l, name: s, deadline_ms: 100, journal_dir: j}
+sockets: {results: "tcp://127.0.0.1:*", heatmaps: "ipc://h", replay: "ipc://r"}
+cameras:
+  - {kind: simulated, name: c, width_px: 64, height_px: 64, pixel_format: Mono8, trigger: {source: line}}
+engine: {model: m, runtime: openvino}
+"""
+"""config.yaml itself is mostly comments: fewer inputs a second, and fewer of them change a value."""
+RECIPE = b"id: 7\nversion: 1\ntitle: t\nmodel: m\ncameras: {c: {exposure_us: 100}}\ndeadline_ms: 90\n"
 SPLIT = b"\n---\n"
 """Between the frames of a message."""
 KEY = b'metadata\ncurve\n    public-key = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"\n'
+
+
+ACTIVE = ActiveRecord(id=7, version=1, sha256="0" * 64, operator="o", changed_utc="u", known={"7/1": "0"})
+MARK = (
+    b'{"schema":"hlgfa.mark/1.0","result_id":"e-1","mark":"really_bad","who":"w","marked_ns":"1","camera":"c",'
+    b'"entry":"d/e","score":4.5,"threshold":3.5,"model_sha256":null}\n'
+)
+
+
+def _station_in(folder: Path) -> StationConfig:
+    return StationConfig(line="l", name="s", deadline_ms=100, journal_dir=str(folder))
 
 
 class Decoder(NamedTuple):
@@ -294,8 +320,18 @@ DECODERS: dict[str, Decoder] = {
     "subscriptions": Decoder(_subscriptions, (), [SPLIT.join([b"\x01hlgfa/1/", b"\x00hlgfa/1/", b"\x02x"])]),
     "key": Decoder(lambda data: parse_key_file(data, where="key"), (ConfigError,), [KEY]),
     "yaml": Decoder(read_yaml, (YamlError,), [b"a: &x [1, 2001-01-01, 0x1F]\nb: *x\n", b"!!int 7\n"]),
-    "config": Decoder(
-        on_file("config.yaml", load_config), (ConfigError,), [(ROOT / "config.yaml").read_bytes()]
+    "config": Decoder(on_file("config.yaml", load_config), (ConfigError,), [SMALL_CONFIG]),
+    "recipe": Decoder(on_file("recipe.yaml", read_recipe), (RecipeError,), [RECIPE]),
+    "active-recipe": Decoder(
+        on_file(active_record.FILE_NAME, lambda path: load_active(path.parent)),
+        (RecipeError,),
+        [msgspec.json.encode(ACTIVE)],
+    ),
+    "marks": Decoder(on_file(marks.FILE_NAME, read_marks), (CalibrationError,), [MARK]),
+    "drift-record": Decoder(
+        on_file("drift-c.json", lambda path: load_drift(_station_in(path.parent), "c")),
+        (ConfigError,),
+        [msgspec.json.encode(DriftRecord(camera="c", held=Held(since_utc="u", chart="x_px", text="t")))],
     ),
     "journal": Decoder(on_file(file_name(1, 1, "e"), _journal), (JournalError,), _journal_lines()),
     "journal-record": Decoder(
