@@ -17,7 +17,7 @@ import cv2
 import msgspec
 
 from pipeline.history.archive_entry import ArchiveError, Entry
-from pipeline.wire import topic_of
+from pipeline.wire import MessageError, topic_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,9 +108,10 @@ class Archive:
             if entry.heatmap is None:
                 return None
             payload = kept.stem.with_suffix(".heatmap").read_bytes()
-        except (OSError, ValueError, RecursionError):
+            topic = topic_of(entry.heatmap)
+        except (OSError, ValueError, RecursionError, MessageError):  # damaged: nothing that can be given out
             return None
-        return [topic_of(entry.heatmap), msgspec.json.encode(entry.heatmap), payload]
+        return [topic, msgspec.json.encode(entry.heatmap), payload]
 
     def prune(self, *, room_bytes: int = 0) -> int:
         """Remove the oldest entries until all limits are kept with that much more; returns how many."""

@@ -61,6 +61,18 @@ def test_a_frame_is_kept_with_its_result_and_heatmap(tmp_path: Path) -> None:
         assert reader.find_heatmap("epoch-8") is None
 
 
+@pytest.mark.parametrize(
+    "change", [(b'"line":"', b'"line":"<'), (b'"camera":"', b'"camera":"../'), (b"{", b"")]
+)
+def test_a_damaged_entry_has_no_heatmap_to_give(tmp_path: Path, change: tuple[bytes, bytes]) -> None:
+    """Found by the fuzzer: a name that no topic can have would have ended the historian."""
+    archive = Archive(settings(tmp_path))
+    store(archive, 1)
+    [path] = tmp_path.glob("*/*.json")
+    path.write_bytes(path.read_bytes().replace(*change))
+    assert archive.find_heatmap("epoch-1") is None
+
+
 def test_colours_stay_what_they_are(tmp_path: Path) -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
     pixels[..., 0] = 200  # red
