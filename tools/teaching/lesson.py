@@ -112,8 +112,8 @@ class Lesson:
             _warn(f"{done.incomplete} incomplete frames were left out. See docs/cameras.md.")
         if done.defective:
             _warn(
-                f"{done.defective} parts are defective by the truth that only simulated parts have. They were "
-                "left out, as a person would not put them there; of a real camera's parts every one teaches."
+                f"{done.defective} parts are defective by the truth that only simulated parts have. They "
+                "were left out, as a person would leave them out; a real camera's parts all teach."
             )
         if done.kept < self._teaching.wish.parts:
             _warn(f"the images ended; asked for were {self._teaching.wish.parts}.")

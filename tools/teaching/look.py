@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -34,12 +35,12 @@ def excluded(text: str) -> tuple[int, ...]:
     """
     numbers: set[int] = set()
     for item in filter(None, text.replace(" ", "").split(",")):
-        first, _, last = item.partition("-")
-        if not (first.isdigit() and (last or first).isdigit()):
+        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", item)
+        if match is None:
             raise typer.BadParameter(
                 f"--exclude: found {item!r}, expected numbers of the contact sheet such as 3,7 or 3-5."
             )
-        numbers.update(range(int(first), int(last or first) + 1))
+        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return tuple(sorted(numbers))
 
 

@@ -80,8 +80,8 @@ def chosen_camera(config: Config, name: str | None) -> CameraConfig:
     for other in config.cameras:
         if _format(other) != _format(camera):
             raise ConfigError(
-                f"camera {other.name}: found frames of {_said(other)} beside {_said(camera)} of {camera.name}, "
-                "expected one format: one model judges all cameras of a station."
+                f"camera {other.name}: found frames of {_said(other)} beside {_said(camera)} of "
+                f"{camera.name}, expected one format: one model judges all cameras of a station."
             )
     return camera
 
