@@ -2,7 +2,7 @@
 
 Rules, all relative to the images themselves, since no number fits every part and camera:
 1. An image whose pixels, or whose small copy, are those of an earlier one shows the same part again.
-2. An image with half the median's variance of the Laplacian or less, and far outside the spread, is blurred.
+2. An image with half the median's sharpness (for its contrast) or less, and far outside, is blurred.
 3. An image whose mean grey level or share of black and white pixels is far outside is badly exposed.
 "Far outside" is `SPREADS` robust standard deviations (1.4826 times the median absolute deviation) from the
 median, and at least what a person would see.
@@ -36,9 +36,9 @@ SAME_SHARE = 0.25
 class Look(NamedTuple):
     """One image in numbers.
 
-    `digest` is of its pixels; `sharpness` the variance of the Laplacian of the smoothed grey image; `mean` in
-    grey levels, 0..255; `clipped` the share of pixels that are black or white; `small` (h, w) float64, the
-    image scaled to `SMALL_PX` at the longer side, minus its mean.
+    `digest` is of its pixels; `sharpness` 1000 times the variance of the Laplacian of the smoothed grey image
+    over its squared contrast; `mean` in grey levels, 0..255; `clipped` the share of pixels that are black or
+    white; `small` (h, w) float64, the image scaled to `SMALL_PX` at the longer side, minus its mean.
     """
 
     digest: str
@@ -58,17 +58,25 @@ class Flag(NamedTuple):
 def look_at(image: NDArray[np.uint8]) -> Look:
     """Measure an image, (H, W) or (H, W, 3) uint8."""
     grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)  # else noise passes for sharpness
+    smooth = np.asarray(
+        cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0), np.float32
+    )  # else noise passes for sharpness
     scale = min(1.0, SMALL_PX / max(grey.shape))
     size = tuple(max(1, round(side * scale)) for side in grey.shape[::-1])
     small = np.asarray(cv2.resize(grey.astype(np.float64), size, interpolation=cv2.INTER_AREA))
     return Look(
         digest=hashlib.sha256(image.tobytes()).hexdigest(),
-        sharpness=float(cv2.Laplacian(smooth, cv2.CV_32F).var()),
+        sharpness=1000 * float(cv2.Laplacian(smooth, cv2.CV_32F).var()) / _contrast(smooth) ** 2,
         mean=float(grey.mean()),
         clipped=float(((grey <= 1) | (grey >= 254)).mean()),
         small=small - small.mean(),
     )
+
+
+def _contrast(grey: NDArray[np.float32]) -> float:
+    """Grey levels between the 5 % darkest and the 5 % brightest pixels, so that less light is not blur."""
+    dark, bright = np.percentile(grey, (5, 95))
+    return max(float(bright - dark), 1.0)
 
 
 def flag(looks: Sequence[Look]) -> list[list[Flag]]:
@@ -82,7 +90,7 @@ def flag(looks: Sequence[Look]) -> list[list[Flag]]:
     for index, original in duplicates(looks).items():
         flags[index].append(Flag("duplicate", f"same as {original + 1}"))
     for index, factor in _blurred(looks).items():
-        flags[index].append(Flag("blur", f"blurred: sharpness x{factor:.2f}"))
+        flags[index].append(Flag("blur", f"blurred: x{factor:.2f}"))
     for index, text in _badly_exposed(looks).items():
         flags[index].append(Flag("exposure", text))
     return flags

@@ -32,7 +32,7 @@ def test_no_images_have_no_flags() -> None:
     assert flag(LOOKS[:1]) == [[]]
 
 
-@given(index=st.integers(1, COUNT - 1), other=st.integers(0, COUNT - 1), noise=st.floats(0, 2))
+@given(index=st.integers(1, COUNT - 1), other=st.integers(0, COUNT - 1), noise=st.floats(0, 0.3))
 @settings(max_examples=30, deadline=None)
 def test_a_part_shown_twice_is_flagged_the_second_time(index: int, other: int, noise: float) -> None:
     again = PARTS[other] + np.random.default_rng(index).normal(0, noise, PARTS[other].shape)

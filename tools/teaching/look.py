@@ -96,7 +96,7 @@ def show(looks: Sequence[Look], flags: Sequence[Sequence[Flag]], out: Mapping[in
 
 
 def _numbers(sharpness: float, mean: float, clipped: float) -> tuple[str, str, str]:
-    return f"{sharpness:.1f}", f"{mean:.0f}", f"{clipped:.1%}"
+    return f"{sharpness:.2f}", f"{mean:.0f}", f"{clipped:.1%}"
 
 
 def write_sheet(path: Path, images: ImageFiles, out: Mapping[int, str], title: str) -> None:
