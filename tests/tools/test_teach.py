@@ -1,9 +1,8 @@
-"""`hlgfa teach` on the simulated line, in processes of its own: killed, resumed, changed to, refused."""
+"""`hlgfa teach` on the simulated line: killed, resumed, changed to on a running station, refused."""
 
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,107 +11,72 @@ import pytest
 import yaml
 import zmq
 
+from calibration.record import CalibrationError
 from engines.records import file_sha256
 from pipeline.client import Message, ResultSubscriber
+from pipeline.config import ConfigError
 from pipeline.messages import ResultHeader
-from pipeline.recipes.recipe import read_recipe
+from pipeline.recipes.recipe import RecipeError, read_recipe
 from support.lines import make_raw_config, paint_parts
 from support.station_process import COMMAND, StationProcess, write_config
+from tools.teach import teach
 
-QUICK = ("--parts", "14", "--steps", "60", "--size", "96", "--threads", "1")
-PATIENCE_S = 120
-
-
-def teach(root: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, "teach", "config.yaml", *arguments]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
+CONFIG = Path("config.yaml")
+QUICK: dict[str, Any] = {"parts": 14, "steps": 1, "size": "96", "threads": 1}
+PART: dict[str, Any] = {"name": "part", "recipe": 7, "title": "Part seven", **QUICK}
 
 
-def refused(root: Path, *arguments: str) -> str:
-    """The one line that says why."""
-    [line] = teach(root, *arguments, code=2).stderr.splitlines()
-    return line
-
-
-def simulated_station(root: Path, **changes: Any) -> Path:
-    """A station with the simulated camera, small; its model is the tiny one and its recipes are to come."""
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of a station with a small simulated camera, a tiny model and no recipes."""
     camera = {
         "kind": "simulated",
         "name": "cam1",
-        "width_px": 128,
-        "height_px": 128,
+        "width_px": 64,
+        "height_px": 64,
         "pixel_format": "Mono8",
         "trigger": {"source": "line"},
         "rate_hz": 50,
         "seed": 4,
         "defect_rate": 0.3,
     }
-    raw = make_raw_config(root, [camera])
-    return write_config(root, raw | changes)
+    write_config(tmp_path, make_raw_config(tmp_path, [camera]))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def killed_in_training(root: Path, *arguments: str) -> None:
-    """Start a teaching and kill it when its training has something to go on from."""
+@pytest.fixture
+def recipes(root: Path) -> Path:
+    """The same with an empty folder of recipes."""
+    with CONFIG.open("a") as file:
+        file.write("recipes_dir: recipes\n")
+    folder = root / "recipes"
+    folder.mkdir()
+    return folder
+
+
+def kill_in_training(root: Path) -> None:
+    """Teach in a process that is killed as soon as its training has something to go on from."""
+    options = [f"--{key}={value}" for key, value in PART.items()]
     with subprocess.Popen(
-        [*COMMAND, "teach", "config.yaml", *arguments],
-        cwd=root,
+        [*COMMAND, "teach", "config.yaml", *options, "--recipes-dir=recipes"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        while not list(root.glob(".part.resume/features.pt")):
-            assert process.poll() is None, process.communicate()[1]
+        while not (root / ".part.resume" / "features.pt").exists():
             try:
                 process.wait(0.02)
             except subprocess.TimeoutExpired:
                 continue
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+            raise AssertionError(process.communicate()[1])
+        process.kill()
+        _, said = process.communicate()
+    assert "defective by the truth that only simulated parts have" in said
 
 
-@pytest.mark.slow
-def test_from_the_camera_to_verdicts_over_a_kill(tmp_path: Path) -> None:
-    config = simulated_station(tmp_path)
-    named = ("--name", "part", "--recipe", "7", "--title", "Part seven", *QUICK)
-    assert "Add --recipes-dir recipes" in refused(tmp_path, *named)
-    killed_in_training(tmp_path, *named, "--recipes-dir", "recipes")
-    assert not (tmp_path / "part").exists()
-    assert not list((tmp_path / "recipes").iterdir())
-    frames = {path: file_sha256(path) for path in (tmp_path / "teach/part/frames").iterdir()}
-    assert len(frames) == 14
-    assert "exists. Add --resume" in refused(tmp_path, *named)
-
-    done = teach(tmp_path, *named, "--resume", "--exclude", "2")
-    assert "14 images are there" in done.stdout
-    assert done.stdout.endswith("\nhlgfa recipe change 7\n")
-    assert {path: file_sha256(path) for path in frames} == frames
-    found = read_recipe(tmp_path / "recipes" / "part.yaml").recipe
-    assert (found.id, found.version, found.title, found.deadline_ms) == (7, 1, "Part seven", 5_000)
-    assert (tmp_path / "teach/part/sheet.png").is_file()
-
-    again = teach(tmp_path, *named, "--resume", "--exclude", "2")
-    for words in ("model is there", "threshold is there", "recipe is there"):
-        assert words in again.stdout
-    assert "add --replace" in refused(tmp_path, *named, "--resume")
-
-    # the recipe names its model as config.yaml does: from where the station runs
-    with StationProcess(config, within=["env", "-C", str(tmp_path)]) as station:
-        changed = subprocess.run(
-            [*COMMAND, "recipe", "change", "7"], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert changed.returncode == 0, changed.stderr + changed.stdout
-        assert verdict(tmp_path).model_id.startswith("part-")
-        line = refused(tmp_path, "--name", "other", "--recipe", "8", *QUICK)
-        assert "in use, expected a station that is stopped" in line
-        assert "--from FILE.mcap" in line
-        station.terminate()
-        assert station.finish()[0] == 0
-
-
-def verdict(root: Path) -> ResultHeader:
-    """A result that the station publishes of a part with a score."""
+def a_verdict(root: Path) -> ResultHeader:
+    """A result with a score that the station publishes."""
     with ResultSubscriber(f"ipc://{root}/results") as heard:
         for item in heard:
             header = item.header if isinstance(item, Message) else None
@@ -121,42 +85,86 @@ def verdict(root: Path) -> ResultHeader:
     raise AssertionError("the station has ended")
 
 
-def test_images_of_one_part_are_refused_with_a_sheet_to_look_at(tmp_path: Path) -> None:
-    simulated_station(tmp_path, recipes_dir="recipes")
-    (tmp_path / "recipes").mkdir()
-    raw = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    raw["cameras"][0] |= {"width_px": 64, "height_px": 64}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(raw))
-    paint_parts(tmp_path / "same", 12, defect_every=99)
-    named = ("--name", "part", "--recipe", "7", "--from", "same", *QUICK)
-    line = refused(tmp_path, *named)
-    assert "found 1 images that can teach of 12, expected at least 10: 2 same as 1; 3 same as 1" in line
+@pytest.mark.slow
+def test_from_the_camera_to_verdicts_over_a_kill(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kill_in_training(root)
+    assert not (root / "part").exists()
+    assert not list((root / "recipes").iterdir())
+    frames = {path: file_sha256(path) for path in (root / "teach/part/frames").iterdir()}
+    assert len(frames) == 14
+
+    teach(CONFIG, **PART, exclude="2", resume=True)
+    said = capsys.readouterr().out
+    assert "14 images are there" in said
+    assert said.endswith("\nhlgfa recipe change 7\n")
+    assert {path: file_sha256(path) for path in frames} == frames
+    found = read_recipe(root / "recipes" / "part.yaml").recipe
+    assert (found.id, found.version, found.title, found.deadline_ms) == (7, 1, "Part seven", 5_000)
+
+    teach(CONFIG, **PART, exclude="2", resume=True)
+    said = capsys.readouterr().out
+    assert all(f"{what} is there" in said for what in ("model", "threshold", "recipe"))
+    with pytest.raises(RecipeError, match="add --replace, which makes it version 2"):
+        teach(CONFIG, **PART, resume=True)
+
+    with StationProcess(CONFIG) as station:
+        change = [*COMMAND, "recipe", "change", "7"]
+        changed = subprocess.run(change, capture_output=True, text=True, check=False, timeout=120)
+        assert changed.returncode == 0, changed.stderr + changed.stdout
+        assert a_verdict(root).model_id.startswith("part-")
+        with pytest.raises(ConfigError, match="in use, expected a station that is stopped"):
+            teach(CONFIG, name="other", recipe=8, **QUICK)
+        station.terminate()
+        assert station.finish()[0] == 0
 
 
-def test_too_few_images_are_refused(tmp_path: Path) -> None:
-    simulated_station(tmp_path, recipes_dir="recipes")
-    (tmp_path / "recipes").mkdir()
-    paint_parts(tmp_path / "few", 5, size=128)
-    line = refused(tmp_path, "--name", "part", "--recipe", "7", "--from", "few", *QUICK)
-    assert "found 5 good parts until its images ended, expected at least 10" in line
+def test_a_station_without_recipes_is_told_the_option(root: Path) -> None:
+    with pytest.raises(ConfigError, match="Add --recipes-dir recipes"):
+        teach(CONFIG, **PART)
+    assert not (root / "teach").exists()
 
 
-def test_refusals_come_before_anything_is_collected(tmp_path: Path) -> None:
-    simulated_station(tmp_path, recipes_dir="recipes")
-    (tmp_path / "recipes").mkdir()
-    shutil.copytree(tmp_path / "model", tmp_path / "taken")
-    text = yaml.safe_dump({"id": 3, "title": "Three", "version": 2, "model": str(tmp_path / "three")})
-    (tmp_path / "recipes" / "three.yaml").write_text(text)
+def test_images_of_one_part_are_refused_with_a_sheet_to_look_at(root: Path, recipes: Path) -> None:
+    paint_parts(root / "same", 12, defect_every=99)
+    with pytest.raises(CalibrationError, match=r"found 1 images that can teach of 12.*: 2 same as 1; 3 same"):
+        teach(CONFIG, **PART, source=Path("same"))
+    assert (root / "teach" / "part" / "sheet.png").is_file()
+    assert not list(recipes.iterdir())
+
+
+def test_too_few_images_are_refused(root: Path, recipes: Path) -> None:
+    paint_parts(root / "few", 5)
+    with pytest.raises(ConfigError, match="found 5 good parts until its images ended, expected at least 10"):
+        teach(CONFIG, **PART, source=Path("few"))
+
+
+def test_a_running_station_keeps_its_camera_but_not_recorded_images(root: Path, recipes: Path) -> None:
+    paint_parts(root / "few", 5)
     with zmq.Context() as context, context.socket(zmq.REP) as station:
-        station.bind(f"ipc://{tmp_path}/replay")
-        for arguments, words in (
-            (("--name", "part", "--recipe", "7"), "in use, expected a station that is stopped"),
-            (("--name", "part", "--recipe", "3"), "add --replace, which makes it version 3"),
-            (("--name", "model", "--recipe", "7"), "in use by engine.model of config.yaml"),
-            (("--name", "three", "--recipe", "7"), "in use by"),
-            (("--name", "taken", "--recipe", "7"), "exists. Choose another --name"),
-            (("--name", "part", "--recipe", "7", "--resume"), "expected what a stopped teaching left"),
-            (("--name", "part", "--recipe", "7", "--camera", "cam9"), "--camera: found 'cam9'"),
-        ):
-            assert words in refused(tmp_path, *arguments, *QUICK)
-            shutil.rmtree(tmp_path / "teach", ignore_errors=True)
+        station.bind(f"ipc://{root}/replay")
+        with pytest.raises(ConfigError, match=r"replay in use, .* Stop it .* --from FILE\.mcap"):
+            teach(CONFIG, **PART)
+        with pytest.raises(ConfigError, match="found 5 good parts"):
+            teach(CONFIG, **PART, source=Path("few"), force=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"recipe": 3}, RecipeError, "add --replace, which makes it version 3"),
+        ({"name": "model"}, CalibrationError, "in use by engine.model of config.yaml"),
+        ({"name": "three"}, CalibrationError, "in use by"),
+        ({"name": "taken"}, CalibrationError, "exists. Choose another --name"),
+        ({"resume": True}, CalibrationError, "expected what a stopped teaching left"),
+        ({"camera": "cam9"}, ConfigError, "--camera: found 'cam9'"),
+    ],
+)
+def test_refusals_come_before_anything_is_written(
+    root: Path, recipes: Path, changes: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    shutil.copytree(root / "model", root / "taken")
+    raw = {"id": 3, "title": "Three", "version": 2, "model": str(root / "three")}
+    (recipes / "three.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.raises(error, match=words):
+        teach(CONFIG, **PART | changes)
+    assert not (root / "teach").exists()

@@ -16,6 +16,7 @@ from calibration.looks import flag
 from calibration.record import CalibrationError
 from engines.records import file_sha256
 from pipeline.frame import CHANNELS
+from pipeline.recipes.active_record import load_active
 from tools.calibrate import calibrate
 from tools.teaching import learn
 from tools.teaching.collect import check_stopped, collect, recorded_camera
@@ -193,8 +194,15 @@ class Lesson:
         number, config = self._teaching.wish.recipe, self._origin
         seconds = ", ".join(f"{name} {took_s:.1f} s" for name, took_s in self._took)
         print(f"\n{seconds}; in all {sum(took_s for _, took_s in self._took):.0f} s")
+        active = load_active(Path(self._config.station.journal_dir))
+        if active is not None and active.id == number and active.version != self._teaching.version:
+            _warn(
+                f"version {active.version} of recipe {number} was active last. A station started before "
+                f"it has changed asks for that one: hlgfa recipe select {number} chooses the new one."
+            )
         where = "" if str(config) == "config.yaml" else f" {config}"
         print(
+            f"A stopped station starts with it after: hlgfa recipe select {number}{where}\n"
             "Change to it while the station runs, here or in the menu of its page:\n"
             f"hlgfa recipe change {number}{where}"
         )
