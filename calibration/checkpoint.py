@@ -70,6 +70,12 @@ class Checkpoint:
         folder.mkdir(parents=True)
         path.write_text(key)
 
+    @staticmethod
+    def holds(folder: Path, identity: bytes) -> bool:
+        """Whether a stopped training with this identity has left something in the folder."""
+        path = folder / KEY_NAME
+        return path.is_file() and path.read_text() == hashlib.sha256(identity).hexdigest()
+
     def load_features(self) -> Features | None:
         """Features, if they were saved."""
         state = self._load("features.pt")

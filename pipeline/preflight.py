@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pipeline.access.keys import StationKeys
     from pipeline.camera_config import CameraConfig
     from pipeline.config import Config
+    from pipeline.recipes.plan import Plan
     from pipeline.recipes.recipe import RecipeFile
 
 
@@ -61,6 +62,12 @@ def check_station(config: Config) -> Iterator[Finding]:
     yield _check_writable("journal", Path(config.station.journal_dir), "station.journal_dir")
     if config.archive is not None:
         yield _check_writable("archive", Path(config.archive.directory), "archive.directory")
+
+
+def check_plan(plan: Plan, config: Config) -> Iterator[Finding]:
+    """What can be checked of a recipe without changing to it: its model, engine, threshold and sizes."""
+    cameras = list(plan.cameras.values())
+    yield from _check_model(msgspec.structs.replace(config, engine=plan.setup.engine, cameras=cameras))
 
 
 def _check_recipes(config: Config) -> Iterator[Finding]:

@@ -30,6 +30,10 @@ HANDSHAKE_MS, HEARTBEAT_MS, SILENT_MS = 2_000, 5_000, 15_000
 MAX_DRAINED = 256
 
 
+class AddressInUseError(ConfigError):
+    """Another program, most likely another station, has bound the address."""
+
+
 def bind_socket(
     context: zmq.Context[zmq.Socket[bytes]],
     kind: int,
@@ -42,7 +46,8 @@ def bind_socket(
     """A bound socket; `what` is its name in the configuration, `keys` are the station's own.
 
     Raises:
-        ConfigError: the address is in use, cannot be bound, or needs keys and there are none.
+        AddressInUseError: another program has it.
+        ConfigError: the address cannot be bound, or needs keys and there are none.
     """
     if keys is None and not is_local(endpoint):
         raise ConfigError(f"sockets.{what}: {keys_are_missing(endpoint)}")
@@ -109,8 +114,8 @@ def _refuse_ipc_in_use(endpoint: str, what: str) -> None:
     raise _in_use(endpoint, what)
 
 
-def _in_use(endpoint: str, what: str) -> ConfigError:
-    return ConfigError(
+def _in_use(endpoint: str, what: str) -> AddressInUseError:
+    return AddressInUseError(
         f"sockets.{what}: found {endpoint} in use by another program, expected a free address. Stop the "
         "other station, or change the address in config.yaml."
     )

@@ -26,6 +26,7 @@ from tools.roi import roi
 from tools.run import run
 from tools.simulate import simulate
 from tools.soak import soak
+from tools.teach import teach
 from tools.train import train
 from tools.watch import watch
 
@@ -50,6 +51,7 @@ app.command()(grab)
 app.command()(record)
 app.command()(replay)
 app.command()(release)
+app.command()(teach)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from calibration.dataset import ImageFiles
+    from calibration.fit import FitSettings
     from calibration.parts import Parts
     from calibration.roi import InspectedArea
     from engines.geometry import Geometry
+    from tools.model_folder import TrainingData
 
 _SIZE_HELP = "HR view: the side of a square of equal area, or HEIGHTxWIDTH; multiples of 32."
 _INPUT_HELP = "Raw camera image, HEIGHTxWIDTH; images are scaled to it. Default: their own size."
@@ -58,39 +60,99 @@ def train(  # noqa: PLR0917 - options of a command
     roi: Annotated[Path | None, typer.Option(help="Region of interest, see `hlgfa roi`.")] = None,
 ) -> None:
     """Learn the model of one part from images of good parts."""
-    from calibration.checkpoint import Checkpoint
-    from calibration.dataset import good_parts, split_parts
-    from tools.model_folder import TrainingData, identity, new_folder, write_model
-    from tools.train_view import TrainView
     from tools.training_settings import training_settings
 
     check_free(out, force=force)
     settings = training_settings(
         method, settings_file, seed=seed, steps=steps, backbone=backbone, memory_gib=memory_gib
     )
+    job = plan_training(
+        data, out, settings, size=size, input_size=input_size, channels=channels, threads=threads, roi=roi
+    )
+    _say(out, run_training(job, resume=resume, force=force))
+
+
+class TrainingJob(NamedTuple):
+    """A training that was checked and can run; `out` is the model folder that it makes."""
+
+    data: TrainingData
+    out: Path
+    geometry: Geometry
+    settings: FitSettings
+    area: InspectedArea | None
+    threads: int
+
+    @property
+    def identity(self) -> bytes:
+        """Bytes that are the same only for a training that would give the same model."""
+        from tools.model_folder import identity
+
+        return identity(self.data, self.geometry, self.settings, threads=self.threads)
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where it keeps what it goes on from after a stop."""
+        return self.out.parent / f".{self.out.name}.resume"
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether this very training has been begun and can go on."""
+        from calibration.checkpoint import Checkpoint
+
+        return Checkpoint.holds(self.checkpoint_folder, self.identity)
+
+
+def plan_training(
+    data: Path,
+    out: Path,
+    settings: FitSettings,
+    *,
+    size: str = "256",
+    input_size: str | None = None,
+    channels: int | None = None,
+    threads: int,
+    roi: Path | None = None,
+) -> TrainingJob:
+    """Read and check what the long work needs.
+
+    Raises:
+        CalibrationError: the images, their number or the region of interest cannot be used.
+    """
+    from calibration.dataset import good_parts, split_parts
+    from tools.model_folder import TrainingData
+
     images = _images(good_parts(data), input_size, channels)
     geometry = _geometry(images, size)
     area = _region(roi, geometry, out)
     training_data = TrainingData.read(data, images, split_parts(len(images), seed=settings.seed))
-    checkpoint = Checkpoint(
-        out.parent / f".{out.name}.resume",
-        identity(training_data, geometry, settings, threads=threads),
-        resume=resume,
-    )
-    with _stoppable(out), new_folder(out, force=force) as folder, TrainView() as view:
+    return TrainingJob(training_data, out, geometry, settings, area, threads)
+
+
+def run_training(job: TrainingJob, *, resume: bool, force: bool) -> Parts:
+    """Train and write the model folder; returns which parts trained, and the scores of those held out.
+
+    Raises:
+        CalibrationError: there is nothing to go on from, or the folder exists and may not be replaced.
+    """
+    from calibration.checkpoint import Checkpoint
+    from tools.model_folder import new_folder, write_model
+    from tools.train_view import TrainView
+
+    checkpoint = Checkpoint(job.checkpoint_folder, job.identity, resume=resume)
+    with _stoppable(job.out), new_folder(job.out, force=force) as folder, TrainView() as view:
         parts = write_model(
             folder,
-            training_data,
-            geometry,
-            settings,
-            name=out.name,
-            threads=threads,
+            job.data,
+            job.geometry,
+            job.settings,
+            name=job.out.name,
+            threads=job.threads,
             progress=view,
             checkpoint=checkpoint,
-            area=area,
+            area=job.area,
         )
     checkpoint.remove()
-    _say(out, parts)
+    return parts
 
 
 @contextmanager
