@@ -66,7 +66,11 @@ hooks: $(VENV)/.test-installed
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files
 
 # What only computes shares the cores; what has deadlines and real devices has them to itself.
-COMPUTING := tests/calibration tests/engines
+COMPUTING := tests/calibration tests/engines tests/fuzz tests/deploy tests/upgrade tests/test_demo_model.py \
+  tests/real_data/test_bottle_accuracy.py $(addprefix tests/tools/,benchmark host test_baselines.py \
+  test_build_engine.py test_build_engine_int8.py test_compare_methods.py test_fit_cache.py test_peers.py \
+  test_review.py test_roi.py test_schemas.py test_teaching_steps.py test_train_calibrate_evaluate.py \
+  test_training_settings.py test_wire_docs.py)
 unit: $(VENV)/.test-installed
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(COMPUTING)
 	$(BIN)/pytest tests $(COMPUTING:%=--ignore %)
