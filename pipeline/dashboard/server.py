@@ -74,6 +74,7 @@ def _bound(settings: DashboardConfig) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen()  # from here on a browser waits, and is not refused, until the page is served
     except OSError as error:
         listener.close()
         raise ConfigError(

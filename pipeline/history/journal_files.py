@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from pipeline.history.ordinals import ordinal_of
 from pipeline.messages import ResultHeader
 
 if TYPE_CHECKING:
@@ -172,9 +173,11 @@ def decode_result(line: Line, path: Path) -> ResultHeader:
         JournalError: it is whole, but not a result of this schema.
     """
     try:
-        return msgspec.json.decode(line.record, type=ResultHeader)
+        result = msgspec.json.decode(line.record, type=ResultHeader)
+        ordinal_of(result.result_id)
     except (ValueError, RecursionError) as error:
         raise JournalError(f"{path}: {line.stream} {line.seq} cannot be read: {error}") from error
+    return result
 
 
 def lock(fd: int) -> bool:

@@ -42,5 +42,9 @@ def count(ranges: Iterable[tuple[int, int]]) -> int:
 
 
 def ordinal_of(result_id: str) -> int:
-    """Running number of a result's trigger in its start, the tail of its `result_id`."""
+    """Running number of a result's trigger in its start, the tail of its `result_id`.
+
+    Raises:
+        ValueError: the id is none that a station has made.
+    """
     return int(result_id.rpartition("-")[2])

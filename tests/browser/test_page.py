@@ -83,6 +83,7 @@ def test_the_slider_changes_the_overlay_and_back(page: Page) -> None:
     page.click("#thumbs li:not([hidden]) .thumb:has(img:nth-child(2)) >> nth=0")
     becomes(page, "document.getElementById('still').width > 300 && !document.getElementById('still').hidden")
     slider, canvas = page.locator("#viewer-opacity"), page.locator("#still")
+    wait_until(lambda: canvas.evaluate(SAMPLE) != 0, "the picture")
     seen = {}
     for value in ("0", "100", "0 "):
         slider.fill(value.strip())

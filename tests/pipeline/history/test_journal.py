@@ -29,6 +29,7 @@ from pipeline.history.journal_repair import repair
 from pipeline.history.ordinals import Ordinals, count
 from pipeline.messages import Reason, ResultHeader
 from pipeline.record_config import JournalConfig
+from pipeline.wire import encode
 from support.results import make_result
 
 LIBRARY = Path(__file__).parents[2] / "lib"
@@ -302,6 +303,17 @@ def test_what_a_killed_start_had_still_to_decide_is_not_lost(
     assert start.account.gaps == [(2, 3), (5, 5)]
     assert start.open_at_end == excused
     assert (start.failures == []) == (len(excused) == 2)
+
+
+def test_a_result_whose_id_no_station_has_made_is_damage_and_no_crash(tmp_path: Path) -> None:
+    """Found by the fuzzer: a line with the right checksum and `cam1)1842` for an id ended the audit."""
+    path = write(tmp_path, [1, 2])
+    odd = msgspec.structs.replace(make_result(3), result_id="epoch_3)")
+    with path.open("ab") as file:
+        file.write(make_line("result/cam1", 3, encode(odd)))
+    [start] = audit_starts(tmp_path)
+    assert start.account.results == 2
+    assert any("cannot be read" in failure for failure in start.failures)
 
 
 def test_the_end_of_a_start_says_how_many_triggers_there_were(tmp_path: Path) -> None:
