@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import os
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
@@ -28,6 +29,28 @@ def write_record(record: msgspec.Struct, path: Path) -> None:
     part = path.with_suffix(".part")
     part.write_bytes(indented_json(record))
     part.replace(path)
+
+
+def replace_flushed(data: bytes, path: Path) -> None:
+    """Put a file in the old one's place once the disk has its bytes; a reader never sees half of it.
+
+    That the name is the new file's outlasts a loss of power after `sync_directory`.
+    """
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def sync_directory(directory: Path) -> None:
+    """Flush which files a directory has."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def indented_json(content: object) -> bytes:

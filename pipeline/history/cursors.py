@@ -6,10 +6,11 @@ and every earlier start's as well.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+
+from engines.records import replace_flushed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -103,13 +104,8 @@ class Cursors:
         """
         for name in sorted(self._changed):
             path = self._path(name)
-            partial = path.with_suffix(".partial")
             try:
-                with partial.open("wb") as file:
-                    file.write(msgspec.json.encode(_File(streams=self._streams[name])))
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(path)
+                replace_flushed(msgspec.json.encode(_File(streams=self._streams[name])), path)
             except OSError as error:
                 raise CursorError(f"{path}: cannot be written ({error.strerror}).") from error
             self._changed.discard(name)

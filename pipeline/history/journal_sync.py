@@ -7,9 +7,9 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from engines.records import sync_directory
 
+if TYPE_CHECKING:
     from pipeline.history.journal import Journal
 
 SYNC_PERIOD_S = 0.2
@@ -51,7 +51,7 @@ class JournalSync:
                     self._finish(self._retired.popleft())
                 if self._journal.path != known:
                     known = self._journal.path
-                    _sync_directory(known.parent)
+                    sync_directory(known.parent)
                 if self._journal.appended != synced:
                     synced = self._journal.appended
                     os.fdatasync(self._journal.fd)
@@ -66,11 +66,3 @@ class JournalSync:
             os.fdatasync(fd)
         finally:
             os.close(fd)
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

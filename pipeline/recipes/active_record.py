@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import msgspec
 
-from engines.records import indented_json, read_record
+from engines.records import indented_json, read_record, replace_flushed, sync_directory
 from pipeline.recipes.recipe import RecipeError, RecipeFile
 
 SCHEMA = "hlgfa.active-recipe/1.0"
@@ -46,18 +45,9 @@ def save_active(record: ActiveRecord, directory: Path) -> None:
         RecipeError: the disk does not take it.
     """
     path = directory / FILE_NAME
-    part = path.with_suffix(".part")
     try:
-        with part.open("wb") as file:
-            file.write(indented_json(record))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        folder = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        replace_flushed(indented_json(record), path)
+        sync_directory(directory)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be written ({error.strerror}).") from error
 

@@ -168,11 +168,11 @@ def test_a_cursor_that_cannot_be_written_is_an_error_and_the_old_one_stays(tmp_p
     cursors = Cursors(directory, [MES])
     cursors.acknowledge("mes", "part", Position(1, 5))
     cursors.save()
-    (directory / "mes.partial").mkdir()
+    (directory / "mes.part").mkdir()
     cursors.acknowledge("mes", "part", Position(1, 6))
     with pytest.raises(CursorError, match="cannot be written"):
         cursors.save()
     assert Cursors(directory, [MES]).position("mes", "part") == (1, 5)
-    (directory / "mes.partial").rmdir()
+    (directory / "mes.part").rmdir()
     cursors.save()
     assert Cursors(directory, [MES]).position("mes", "part") == (1, 6)
