@@ -3,11 +3,15 @@
 A thread starts it and waits for its end. It is started again, later each time; not so if it says that it
 cannot be as it is configured (exit code 2). It ends with the station, however that ends: its standard input
 is a pipe that only the station's process holds.
+
+It gets what the line leaves of the cores (SCHED_IDLE, sched(7)), and stays in the station's session for that:
+Linux shares the cores out between sessions first (autogroup), and looks at priorities only within one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
     from pipeline.dashboard_config import DashboardConfig
     from pipeline.station import Station
 
-NICENESS = 10
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 STOP_S = 3.0
@@ -42,10 +45,10 @@ def beside(station: Station, config: Path, settings: DashboardConfig | None) -> 
 
 
 def _command(station: Station, config: Path) -> list[str]:
-    """The page at low priority: nobody waits for it."""
+    """The page when nobody else wants the core: no part waits for it."""
     addresses = [word for name, at in station.endpoints.items() for word in (f"--{name}", at)]
     page = [sys.executable, "-m", "tools.cli", "dashboard", str(config), "--while-stdin", *addresses]
-    return ["nice", "-n", str(NICENESS), *page]
+    return ["chrt", "--idle", "0", *page]
 
 
 class Keeper:
@@ -79,6 +82,8 @@ class Keeper:
         return self._thread.is_alive()
 
     def _keep(self) -> None:
+        # Inherited by the page: Ctrl-C in the terminal is the station's, which then ends it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         wait_s = FIRST_WAIT_S
         while (process := self._start_once()) is not None:
             with process:
@@ -92,6 +97,5 @@ class Keeper:
         with self._lock:
             if self._stopping.is_set():
                 return None
-            # A session of its own: Ctrl-C in the terminal is the station's, which then ends the page.
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE)
             return self._process

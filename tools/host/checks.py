@@ -30,6 +30,7 @@ def check_machine(facts: Facts, config: Config | None) -> Iterator[Line]:
     yield check_clock(facts.clock)
     yield from check_memory(facts)
     yield check_governor(facts.governors)
+    yield check_autogroup(facts, config)
     yield from check_limits(facts, config)
     yield from check_network(facts, config)
     yield from check_engine(facts, config)
@@ -81,6 +82,20 @@ def check_governor(governors: list[str]) -> Line:
         do = "cpupower frequency-set -g performance (Debian: linux-cpupower)"
         return Line(level="warning", what="CPU governor", found=", ".join(slow), do=do)
     return Line(level="ok", what="CPU governor", found="performance")
+
+
+def check_autogroup(facts: Facts, config: Config | None) -> Line:
+    """With it, one browser on the station's own screen may take half of the cores, whatever its priority."""
+    if not facts.autogroup:
+        return Line(level="ok", what="autogroup", found="off: priorities count between all programs")
+    if config is not None and config.realtime.fifo_priority is not None:
+        return Line(level="ok", what="autogroup", found="on, but the line has real-time priority")
+    return Line(
+        level="warning",
+        what="autogroup",
+        found="on: programs of another session, a browser on this screen, may take as much as the whole line",
+        do="sysctl kernel.sched_autogroup_enabled=0 (and in /etc/sysctl.d), or realtime.fifo_priority",
+    )
 
 
 def check_limits(facts: Facts, config: Config | None) -> Iterator[Line]:

@@ -98,6 +98,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     rmem_max_bytes: int | None
     interfaces: list[Interface]
     governors: list[str]
+    autogroup: bool
     swap_bytes: int
     swap_used_bytes: int
     limits: Limits

@@ -50,6 +50,7 @@ def look_up(config: Config | None) -> Facts:
         rmem_max_bytes=rmem_max(),
         interfaces=interfaces(),
         governors=governors(),
+        autogroup=autogroup(),
         swap_bytes=swap.total,
         swap_used_bytes=swap.used,
         limits=limits(),
@@ -90,6 +91,14 @@ def governors(root: Path = _ROOT) -> list[str]:
         except OSError:
             continue
     return sorted(found)
+
+
+def autogroup(root: Path = _ROOT) -> bool:
+    """Whether cores are shared out between sessions before priorities count (sched(7))."""
+    try:
+        return (root / "proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+    except OSError:
+        return False
 
 
 def interfaces() -> list[Interface]:

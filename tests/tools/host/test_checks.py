@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.config import Config, parse_config
 from support.lines import folder_camera
-from tools.host.checks import check_machine
+from tools.host.checks import check_autogroup, check_machine
 from tools.host.facts import (
     Certificate,
     Clock,
@@ -33,6 +33,7 @@ GOOD = Facts(
         Interface(name="eth1", up=True, mtu=9000, speed_mbit_s=1000, addresses=["192.168.7.1/24"]),
     ],
     governors=["performance"],
+    autogroup=False,
     swap_bytes=0,
     swap_used_bytes=0,
     limits=Limits(rtprio=50, memlock_bytes=None, open_files=4096, root=False),
@@ -76,7 +77,7 @@ def test_a_machine_that_is_fit_has_nothing_to_do() -> None:
     lines = _lines()
     assert {line.level for line in lines.values()} == {"ok"}
     assert not [line for line in lines.values() if line.do is not None]
-    assert len(lines) == 14
+    assert len(lines) == 15
 
 
 CASES: list[tuple[dict[str, Any], str, str, str, str]] = [
@@ -252,6 +253,15 @@ def test_root_may_have_any_priority_and_lock_any_memory() -> None:
     assert {lines[what].level for what in ("rtprio", "memlock", "open files")} == {"ok"}
 
 
+def test_sessions_share_the_cores_out_unless_the_line_has_real_time_priority() -> None:
+    facts = msgspec.structs.replace(GOOD, autogroup=True)
+    assert check_autogroup(facts, _config()).level == "ok"
+    line = check_autogroup(facts, None)
+    assert line.level == "warning"
+    assert line.do is not None
+    assert "sched_autogroup_enabled=0" in line.do
+
+
 def test_without_a_configuration_there_is_the_machine_alone() -> None:
     whats = [line.what for line in (*check_machine(GOOD, None), *check_files(GOOD, None))]
-    assert whats == ["clock", "/dev/shm", "swap", "CPU governor", "open files", "GPU"]
+    assert whats == ["clock", "/dev/shm", "swap", "CPU governor", "autogroup", "open files", "GPU"]

@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.config import parse_config
 from support.lines import folder_camera, make_raw_config, paint_parts
-from tools.host.probe import governors, gpu, interfaces, look_up, rmem_max
+from tools.host.probe import autogroup, governors, gpu, interfaces, look_up, rmem_max
 from tools.host.probe_station import ports, read_certificate
 
 
@@ -28,14 +28,18 @@ def test_this_machine_can_be_looked_up() -> None:
 def test_files_of_the_kernel_are_read(tmp_path: Path) -> None:
     assert rmem_max(tmp_path) is None
     assert governors(tmp_path) == []
+    assert not autogroup(tmp_path)
     assert gpu(tmp_path).driver is None
     (tmp_path / "proc/sys/net/core").mkdir(parents=True)
     (tmp_path / "proc/sys/net/core/rmem_max").write_text("212992\n")
+    (tmp_path / "proc/sys/kernel").mkdir(parents=True)
+    (tmp_path / "proc/sys/kernel/sched_autogroup_enabled").write_text("1\n")
     for core, name in enumerate(("powersave", "performance", "powersave")):
         directory = tmp_path / f"sys/devices/system/cpu/cpu{core}/cpufreq"
         directory.mkdir(parents=True)
         (directory / "scaling_governor").write_text(f"{name}\n")
     assert rmem_max(tmp_path) == 212_992
+    assert autogroup(tmp_path)
     assert governors(tmp_path) == ["performance", "powersave"]
 
 
