@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import zmq
 import zmq.asyncio
+from zmq.utils.monitor import parse_monitor_message
 
+from pipeline.access.admission import EVENTS, Admission
 from pipeline.client import connect, subscribe
 from pipeline.config import ConfigError
 from pipeline.reader import ANY, Reader
@@ -64,9 +66,10 @@ class AsyncResultSubscriber:
         self._context = zmq.asyncio.Context()
         self._poller = zmq.asyncio.Poller()
         self._dealer: zmq.asyncio.Socket | None = None
+        self._results = self._context.socket(zmq.SUB)
         try:
             for address in filter(None, (endpoint, heatmaps_endpoint)):
-                source = self._context.socket(zmq.SUB)
+                source = self._results if address == endpoint else self._context.socket(zmq.SUB)
                 if queue_messages is not None:
                     source.setsockopt(zmq.RCVHWM, queue_messages)
                 source = subscribe(source, address, line=line, station=station, keys=keys)
@@ -101,6 +104,12 @@ class AsyncResultSubscriber:
             item = await self.receive()
             if item is not None:
                 yield item
+
+    async def watch(self, admission: Admission) -> None:
+        """Tell it, without end, whether the publisher of the results lets this reader in; call it once."""
+        monitor = self._results.get_monitor_socket(EVENTS)
+        while True:
+            admission.take(parse_monitor_message(await monitor.recv_multipart())["event"])
 
     def close(self) -> None:
         """Disconnect. Idempotent."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline import realtime
 from pipeline.cameras import open_camera
 from pipeline.cameras.camera import CameraError, EndOfFramesError
 from pipeline.config import ConfigError
 from pipeline.internal import (
+    Adjust,
+    Adjusted,
     CameraLost,
     CameraReady,
     CaptureStart,
@@ -29,11 +31,19 @@ from pipeline.watchdog import Watchdog
 from pipeline.worker import Link, fail_start, leave, leave_at_once, read_start
 
 if TYPE_CHECKING:
+    from pipeline.camera_config import CameraConfig
     from pipeline.cameras.camera import Camera
     from pipeline.frame import Frame, FrameHeader
 
 READ_S = 0.05
 WAIT_MS = 50
+
+
+class Settling(NamedTuple):
+    """Settings that the camera has taken; what is exposed from `due_ns` on has them."""
+
+    camera: CameraConfig
+    due_ns: int
 
 
 class Capture:
@@ -56,6 +66,7 @@ class Capture:
         self._going = False
         self._stopped = False
         self._watched_ns: int | None = None
+        self._settling: Settling | None = None
         self._garbage = GarbageCollector()
 
     def run(self) -> None:
@@ -68,13 +79,14 @@ class Capture:
             self._obey(WAIT_MS)
             self._link.heartbeat()
         while not self._stopped:
-            wanted = self._wanted
+            wanted, frame = self._wanted, None
             self._obey(0 if wanted else WAIT_MS)
             if wanted and not self._stopped:
                 frame = self._camera.read(READ_S)
                 if frame is not None:
                     self._hand_over(frame)
                 self._check_overdue(frame)
+            self._check_settled(frame)
             self._link.heartbeat(self._skipped, self._lost)
             self._garbage.turn(idle=not self._asked)
 
@@ -98,9 +110,28 @@ class Capture:
                 due_ns = time.monotonic_ns() + self._trigger.frame_timeout_ms * 1_000_000
                 self._camera.trigger()
                 self._asked.append((message.ordinal, due_ns))
+            elif isinstance(message, Adjust):
+                self._adjust(message.camera)
             elif isinstance(message, Stop):
                 self._stopped = True
             data = self._link.receive(0)
+
+    def _adjust(self, camera: CameraConfig) -> None:
+        settling_s = self._camera.adjust(camera)
+        if settling_s is None:
+            self._settling = None
+            self._link.send(Adjusted(camera=camera, taken=False))
+        else:
+            self._settling = Settling(camera, time.monotonic_ns() + round(settling_s * 1e9))
+
+    def _check_settled(self, frame: Frame | None) -> None:
+        """Say that the new settings hold, once every frame that may have the old ones was handed over."""
+        settling = self._settling
+        if settling is None or time.monotonic_ns() < settling.due_ns:
+            return
+        if frame is None or frame.header.exposed_ns >= settling.due_ns:
+            self._settling = None
+            self._link.send(Adjusted(camera=settling.camera, taken=True))
 
     def _drop_stale(self) -> None:
         """Forget what a device took while the station was not ready; recorded parts have not started yet."""

@@ -6,6 +6,8 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from pipeline.internal import (
+    Adjust,
+    Adjusted,
     CameraLost,
     CameraReady,
     EndOfFrames,
@@ -41,7 +43,7 @@ ANSWERS_PER_TURN = 16
 class Crew:
     """All children of a station. One that is lost while the line runs is replaced, after a back-off.
 
-    `on_camera` hears of every camera that is ready (None) or lost (why).
+    `on_camera` hears of every camera that is ready with its settings (None) or lost (why).
     """
 
     def __init__(
@@ -138,12 +140,29 @@ class Crew:
     # Cameras
 
     def set_camera(self, line: CameraLine, config: CameraConfig) -> None:
-        """Open a camera again with other settings; `on_camera` hears how that goes. No part may be open."""
+        """Give a camera other settings, while it runs or by opening it again. No part may be open.
+
+        `on_camera` hears how that goes.
+        """
         line.config = config
+        if line.child.state == "ready" and not (line.ended or line.reopening):
+            line.child.send(Adjust(camera=config))
+        else:
+            self._reopen(line)
+
+    def _reopen(self, line: CameraLine) -> None:
         line.ended = False
         if line.child.state in {"starting", "ready"}:
             line.reopening = True
             line.child.send(Stop())
+
+    def _on_adjusted(self, line: CameraLine, message: Adjusted) -> None:
+        if line.reopening or message.camera != line.config:
+            return  # it was told something else since
+        if message.taken:
+            self.on_camera(line.name, None)
+        else:
+            self._reopen(line)
 
     def _start_capture(self, line: CameraLine, now_ns: int) -> None:
         child = line.child
@@ -164,6 +183,8 @@ class Crew:
                 line.count(message)
             elif isinstance(message, CameraReady):
                 self._on_camera_ready(line, message)
+            elif isinstance(message, Adjusted):
+                self._on_adjusted(line, message)
             elif isinstance(message, EndOfFrames):
                 line.ended = True
             elif isinstance(message, CameraLost | StartFailed):

@@ -119,6 +119,12 @@ class Shoot(_Message, frozen=True, kw_only=True):
     ordinal: int
 
 
+class Adjust(_Message, frozen=True, kw_only=True):
+    """Take these settings of the same camera, while it runs if it can; `Adjusted` answers."""
+
+    camera: CameraConfig
+
+
 class Release(_Message, frozen=True, kw_only=True):
     """This slot may be filled again."""
 
@@ -197,6 +203,13 @@ class NoFrame(_Message, frozen=True, kw_only=True):
     """The camera gave no frame for this trigger in time."""
 
     ordinal: int
+
+
+class Adjusted(_Message, frozen=True, kw_only=True):
+    """`taken`: every frame from now on has these settings; else the camera has to be opened with them."""
+
+    camera: CameraConfig
+    taken: bool
 
 
 class CameraLost(_Message, frozen=True, kw_only=True):
@@ -298,10 +311,12 @@ class Told(_Message, frozen=True, kw_only=True):
     text: str
 
 
-ToCapture = Go | Shoot | Release | Stop
+ToCapture = Go | Shoot | Adjust | Release | Stop
 ToInspection = Inspect | Stop
 ToHistorian = Ask | Keep | Stop
-FromCapture = Heartbeat | StartFailed | CameraReady | FrameReady | NoFrame | CameraLost | EndOfFrames
+FromCapture = (
+    Heartbeat | StartFailed | CameraReady | FrameReady | NoFrame | Adjusted | CameraLost | EndOfFrames
+)
 FromInspection = Heartbeat | StartFailed | EngineReady | Inspected | InspectionFailed
 FromHistorian = Heartbeat | StartFailed | HistorianReady | Answer | Copied | Pictured | Floor | Told
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.camera_config import AravisCameraConfig
+    from pipeline.camera_config import AravisCameraConfig, DeviceCameraConfig
 
 __all__ = ["AravisCamera", "discover"]
 _log = logging.getLogger(__name__)
@@ -91,6 +91,14 @@ class AravisGrabber:
             )
         finally:
             self._give_back(buffer)  # also an incomplete one: kept back, it would starve the stream
+
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
+        """Set what differs while it runs; False if it has to be opened again for that."""
+        with self._explained("be set"):
+            features = DeviceFeatures(self._label, AravisNodes(self._camera.get_device()))
+            adjusted = features.adjust(before, config)
+            self.exposure_us = features.exposure_us
+        return adjusted
 
     def probe(self) -> None:
         """Read a register that every GigE Vision device has; USB tells by itself when a device is gone."""

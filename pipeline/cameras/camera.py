@@ -11,6 +11,7 @@ from pipeline.frame import PixelFormat
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from pipeline.camera_config import CameraConfig
     from pipeline.frame import Frame
 
 
@@ -94,6 +95,18 @@ class Camera(Protocol):
 
         Raises:
             EndOfFramesError: recorded images are used up.
+            CameraError: the camera is lost.
+        """
+        ...
+
+    def adjust(self, config: CameraConfig) -> float | None:
+        """Take other settings while it runs; no software trigger may be outstanding.
+
+        Returns:
+            Seconds after which no frame comes any more that was exposed with the old ones, and the next one
+            has the new ones; None if the camera has to be opened with them, which then says what it refuses.
+
+        Raises:
             CameraError: the camera is lost.
         """
         ...

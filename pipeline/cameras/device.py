@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import numpy as np
 
+from pipeline.camera_config import AravisCameraConfig, GenicamCameraConfig, PylonCameraConfig
 from pipeline.cameras.camera import CameraError, no_software_trigger
 from pipeline.cameras.counters import FrameCounter, HostClock
 from pipeline.cameras.pixels import PixelError, to_line_format
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from pipeline.camera_config import DeviceCameraConfig
+    from pipeline.camera_config import CameraConfig, DeviceCameraConfig
     from pipeline.cameras.camera import CameraInfo
 
 BACKLOG_FRAMES = 8
 TRIGGER_LIMIT_MS = 100
 """How long a device may take to confirm a software trigger. A command that is lost on the way is sent again,
 by Aravis after 500 ms: the frame would show whatever passes then."""
+SETTLE_S, LONGEST_STEP_S = 0.05, 1.0
+SETTLED_FRAMES = 2
+"""Of a camera that runs freely, whose next exposure may have begun before it took a setting."""
+SLOWEST_BYTES_PER_S = 50e6
+"""Half of what Gigabit Ethernet carries: how long a frame may be on its way after its exposure."""
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +62,10 @@ class Grabber(Protocol):
         """The next buffer, the newest one with trigger source `freerun`; None if none came in time."""
         ...
 
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
+        """Set what differs while it runs; False if it has to be opened again for that."""
+        ...
+
     def probe(self) -> None:
         """Ask the device whether it is still there, on another thread than the rest; may block."""
         ...
@@ -82,6 +92,7 @@ class DeviceCamera:
 
     def __init__(self, config: DeviceCameraConfig, grabber: Grabber, *, camera_epoch: int) -> None:
         self._info = grabber.info
+        self._config = config
         self._source = config.trigger.source
         self._exposure_ns = round(grabber.exposure_us * 1e3)
         self._camera_epoch = camera_epoch
@@ -90,6 +101,7 @@ class DeviceCamera:
         self._trigger_count = 0
         self._pending: tuple[int, int] | None = None  # when, and how many triggers up to it
         self._in_doubt = False  # whether the pending trigger may have come too late
+        self._last_ns, self._step_ns = 0, 0  # arrival of the last frame, and how long after the one before
 
     @property
     def info(self) -> CameraInfo:
@@ -110,7 +122,31 @@ class DeviceCamera:
     def read(self, timeout_s: float) -> Frame | None:
         """Wait for the next frame, at most `timeout_s` seconds; None if none came."""
         grab = self._opened().grab(timeout_s)
-        return None if grab is None else self._frame(grab)
+        if grab is None:
+            return None
+        self._last_ns, self._step_ns = grab.received_ns, grab.received_ns - self._last_ns
+        return self._frame(grab)
+
+    def adjust(self, config: CameraConfig) -> float | None:
+        """Set what differs on the running device, see `pipeline.cameras.camera.Camera`."""
+        grabber = self._opened()
+        if not isinstance(config, PylonCameraConfig | AravisCameraConfig | GenicamCameraConfig):
+            return None
+        if not grabber.adjust(self._config, config):
+            return None
+        before_ns, self._exposure_ns = self._exposure_ns, round(grabber.exposure_us * 1e3)
+        self._config = config
+        return self._settling_s(max(before_ns, self._exposure_ns) / 1e9)
+
+    def _settling_s(self, exposure_s: float) -> float:
+        """A frame that was being exposed has yet to arrive; with `software` there is none."""
+        if self._source == "software":
+            return 0.0
+        frame_bytes = self._info.width_px * self._info.height_px * CHANNELS[self._info.pixel_format]
+        arrival_s = exposure_s + SETTLE_S + frame_bytes / SLOWEST_BYTES_PER_S
+        if self._source != "freerun":
+            return arrival_s
+        return arrival_s + SETTLED_FRAMES * min(self._step_ns / 1e9, LONGEST_STEP_S)
 
     def probe(self) -> None:
         """Ask the device whether it is still there; may block, see `pipeline.cameras.camera.Camera`."""

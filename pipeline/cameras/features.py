@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import dropwhile
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from pipeline.cameras.camera import CameraError
 from pipeline.cameras.nodes import FeatureError
 from pipeline.cameras.pixels import CONVERTIBLE, choose_format
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.camera_config import DeviceCameraConfig
     from pipeline.cameras.nodes import NodeMap, Value
 
@@ -22,6 +27,10 @@ _OWN_KEYS = {
     "OffsetY": "offset_y_px",
     "PixelFormat": "device_pixel_format",
 }
+
+
+# What a running device may take; what it has locked meanwhile is seen when it is set.
+_LIVE = frozenset({"exposure_us", "gain_db", "rate_hz", "features", "offset_x_px", "offset_y_px"})
 
 
 class DeviceFeatures:
@@ -43,16 +52,57 @@ class DeviceFeatures:
         device_format = self.set_pixel_format(config)
         self.set_if_present("AcquisitionMode", "Continuous")
         if config.exposure_us is not None:
-            self.set_if_present("ExposureAuto", "Off")
-            self.set_number("exposure_us", config.exposure_us, "ExposureTime", "ExposureTimeAbs")
+            self._set_exposure(config.exposure_us)
         if config.gain_db is not None:
-            self.set_if_present("GainAuto", "Off")
-            self.set_number("gain_db", config.gain_db, "Gain")
+            self._set_gain(config.gain_db)
         if config.packet_size_bytes is not None:
             self.set_number("packet_size_bytes", config.packet_size_bytes, "GevSCPSPacketSize")
         self.set_trigger(config)
         self.set_rate(config.rate_hz, config.trigger.source)
         return device_format
+
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
+        """Set what differs on a device that runs; False if it has to be opened again for that.
+
+        From the first feature that differs on all are set, exposure, gain and rate too: they may depend on
+        those before them, as on a selector. What is left out from now on, or changes the size of a frame, is
+        for opening.
+        """
+        old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(config)
+        changed = {key for key in new if new[key] != old[key]}
+        if not changed <= _LIVE or any(new[key] is None for key in changed):
+            return False
+        if not before.features.keys() <= config.features.keys():
+            return False
+        payload = self.number("PayloadSize")
+        try:
+            self._set_live(_from_first_change(before.features, config.features), config, changed)
+        except CameraError:
+            return False  # locked or refused: opened again, it takes it, or the camera says why not
+        return self.number("PayloadSize") == payload
+
+    def _set_live(self, features: Mapping[str, Value], config: DeviceCameraConfig, changed: set[str]) -> None:
+        for name, value in features.items():
+            self.set_feature(name, value)
+        if "offset_x_px" in changed:
+            self.set_number("offset_x_px", config.offset_x_px, "OffsetX")
+        if "offset_y_px" in changed:
+            self.set_number("offset_y_px", config.offset_y_px, "OffsetY")
+        self._check_region(config)
+        if config.exposure_us is not None and changed & {"features", "exposure_us"}:
+            self._set_exposure(config.exposure_us)
+        if config.gain_db is not None and changed & {"features", "gain_db"}:
+            self._set_gain(config.gain_db)
+        if config.rate_hz is not None and changed & {"features", "rate_hz"}:
+            self.set_rate(config.rate_hz, config.trigger.source)
+
+    def _set_exposure(self, exposure_us: float) -> None:
+        self.set_if_present("ExposureAuto", "Off")
+        self.set_number("exposure_us", exposure_us, "ExposureTime", "ExposureTimeAbs")
+
+    def _set_gain(self, gain_db: float) -> None:
+        self.set_if_present("GainAuto", "Off")
+        self.set_number("gain_db", gain_db, "Gain")
 
     def set_feature(self, name: str, value: Value) -> None:
         """Set any feature by the device's own name for it."""
@@ -82,6 +132,9 @@ class DeviceFeatures:
             if value == fixed:
                 continue  # also where the device has it fixed, or lacks offsets
             self.set_number(key, value, name)
+        self._check_region(config)
+
+    def _check_region(self, config: DeviceCameraConfig) -> None:
         self._check_within_sensor("width_px", config.offset_x_px + config.width_px, "WidthMax", "SensorWidth")
         self._check_within_sensor(
             "height_px", config.offset_y_px + config.height_px, "HeightMax", "SensorHeight"
@@ -197,3 +250,10 @@ class DeviceFeatures:
             raise CameraError(
                 f"{self._label}: {key}: found {value!r}, which the device refuses: {error}"
             ) from error
+
+
+def _from_first_change(before: Mapping[str, Value], features: Mapping[str, Value]) -> dict[str, Value]:
+    """The features that are to be set again, in their order."""
+    old = list(before.items())
+    items = enumerate(features.items())
+    return dict(item for _, item in dropwhile(lambda at: at[0] < len(old) and old[at[0]] == at[1], items))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.camera_config import GenicamCameraConfig
+    from pipeline.camera_config import DeviceCameraConfig, GenicamCameraConfig
 
 _BUFFERS = BACKLOG_FRAMES + 2  # a frame arrives while one is read
 _SLICE_MS = 5  # the binding keeps the interpreter to itself while it waits
@@ -108,6 +108,14 @@ class GenicamGrabber:
                 self._stream.queue_buffer(
                     buffer
                 )  # also an incomplete one: kept back, it would starve the stream
+
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
+        """Set what differs while it runs; False if it has to be opened again for that."""
+        with self._explained("be set"):
+            features = DeviceFeatures(self._label, self._nodes)
+            adjusted = features.adjust(before, config)
+            self.exposure_us = features.exposure_us
+        return adjusted
 
     def probe(self) -> None:
         """GenTL has no question for it, and a feature's answer may come from a cache."""

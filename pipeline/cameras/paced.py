@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from pipeline.camera_config import CameraConfig
     from pipeline.cameras.belt import Belt, Exposure
 
 
@@ -88,6 +89,11 @@ class PacedCamera:
             _sleep_until(next_ns)
         return self._hand_over(exposure)
 
+    def adjust(self, config: CameraConfig) -> float | None:
+        """Pictures that come from files want the camera opened again."""
+        self._check_open()
+        return None
+
     def probe(self) -> None:
         """There is no device that could be lost."""
 
@@ -105,6 +111,10 @@ class PacedCamera:
     def _check_open(self) -> None:
         if self._closed:
             raise CameraError(f"Camera {self._info.name} is closed. Open it again.")
+
+    def _make_anew(self) -> None:
+        """The picture that was made ahead is not what it would be now."""
+        self._ahead = self._make_ahead(self._next_index)
 
     def _make_ahead(self, index: int) -> tuple[int, Future[Picture]]:
         return index, self._worker.submit(self._make, index)

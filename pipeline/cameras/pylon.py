@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from pipeline.camera_config import PylonCameraConfig
+    from pipeline.camera_config import DeviceCameraConfig, PylonCameraConfig
 
 __all__ = ["PylonCamera", "discover"]
 _READY_MS = 1_000
@@ -94,6 +94,14 @@ class PylonGrabber:
             if not self._device.IsGrabbing() or self._device.IsCameraDeviceRemoved():
                 raise lost(self._label, "be read", "it was removed or stopped")
         return None
+
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
+        """Set what differs while it runs; False if it has to be opened again for that."""
+        with self._explained("be set"):
+            features = DeviceFeatures(self._label, PylonNodes(self._device))
+            adjusted = features.adjust(before, config)
+            self.exposure_us = features.exposure_us
+        return adjusted
 
     def probe(self) -> None:
         """Ask the SDK, which asks the device at each heartbeat."""

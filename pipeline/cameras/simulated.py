@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from pipeline.camera_config import SimulatedCameraConfig
 from pipeline.cameras.belt import Belt
 from pipeline.cameras.camera import CameraError, CameraInfo
 from pipeline.cameras.paced import PacedCamera, Picture
@@ -11,7 +14,7 @@ from pipeline.cameras.part import render_part
 from pipeline.cameras.part_layers import MIN_SIDE_PX
 
 if TYPE_CHECKING:
-    from pipeline.camera_config import SimulatedCameraConfig
+    from pipeline.camera_config import CameraConfig
 
 
 class SimulatedCamera(PacedCamera):
@@ -30,6 +33,7 @@ class SimulatedCamera(PacedCamera):
                 f"Simulated camera {config.name}: found {config.width_px} x {config.height_px} px, expected "
                 f"at least {MIN_SIDE_PX} x {MIN_SIDE_PX}. Set a larger width_px and height_px."
             )
+        self._config = config
         info = CameraInfo(
             name=config.name,
             kind="simulated",
@@ -42,22 +46,33 @@ class SimulatedCamera(PacedCamera):
             simulated=True,
             paced=True,
         )
-
-        def make(index: int) -> Picture:
-            part = render_part(
-                config.seed,
-                index,
-                width_px=config.width_px,
-                height_px=config.height_px,
-                pixel_format=config.pixel_format,
-                defect_rate=config.defect_rate,
-            )
-            return Picture(part.pixels, config.pixel_format, truth=part.truth)
-
         super().__init__(
             info,
             Belt(config.trigger.source, config.rate_hz),
-            make,
+            self._render,
             camera_epoch=camera_epoch,
             encoder_counts=config.trigger.encoder_counts,
         )
+
+    def adjust(self, config: CameraConfig) -> float | None:
+        """Another `defect_rate` holds from the next part on; all else wants the camera opened again."""
+        self._check_open()
+        if not isinstance(config, SimulatedCameraConfig):
+            return None
+        if msgspec.structs.replace(config, defect_rate=self._config.defect_rate) != self._config:
+            return None
+        self._config = config
+        self._make_anew()
+        return 0.0
+
+    def _render(self, index: int) -> Picture:
+        config = self._config
+        part = render_part(
+            config.seed,
+            index,
+            width_px=config.width_px,
+            height_px=config.height_px,
+            pixel_format=config.pixel_format,
+            defect_rate=config.defect_rate,
+        )
+        return Picture(part.pixels, config.pixel_format, truth=part.truth)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.camera_config import V4l2CameraConfig
 from pipeline.cameras import v4l2_abi as abi
 from pipeline.cameras.camera import CameraError, CameraInfo, FoundCamera, no_software_trigger
 from pipeline.cameras.counters import FrameCounter
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from pipeline.camera_config import V4l2CameraConfig
+    from pipeline.camera_config import CameraConfig
     from pipeline.cameras.v4l2_stream import Filled
 
+SETTLED_PICTURES, LONGEST_STEP_S = 4, 0.25
+"""USB cameras show a new exposure two or three pictures after they were told of it."""
 _VIRTUAL_DRIVERS = ("vivid",)
 _REASONS = {
     errno.ENODEV: "it is gone (unplugged)",
@@ -67,6 +70,7 @@ class V4l2Camera:
         self._counter = FrameCounter()
         self._triggers = 0
         self._pending: tuple[int, int] | None = None  # when, and how many triggers up to it
+        self._last_ns, self._step_ns = 0, 0  # when the last picture was exposed, and how long after the other
         self._device: abi.Device | None = None
         self._stream: V4l2Stream | None = None
         try:
@@ -105,6 +109,19 @@ class V4l2Camera:
                 if now_ns >= until_ns:
                     return None
                 device.wait((min(until_ns, self._silent_ns) - now_ns) / 1e9)
+
+    def adjust(self, config: CameraConfig) -> float | None:
+        """Set controls while pictures come, see `pipeline.cameras.camera.Camera`."""
+        device, _ = self._opened()
+        if not isinstance(config, V4l2CameraConfig):
+            return None
+        try:
+            if not V4l2Settings(self._config.name, device).adjust(self._config, config):
+                return None
+        except OSError:
+            return None  # a control that is busy now; a device that is gone cannot be opened either
+        self._config = config
+        return SETTLED_PICTURES * min(self._step_ns / 1e9, LONGEST_STEP_S)
 
     def probe(self) -> None:
         """Ask the driver its name: with trigger source `software` nobody reads between two triggers."""
@@ -164,6 +181,7 @@ class V4l2Camera:
             self._heard()
             count += 1
             exposed_ns = self._exposed_ns(filled)
+            self._last_ns, self._step_ns = exposed_ns, exposed_ns - self._last_ns
             if self._config.trigger.source == "software":
                 if self._pending is not None and exposed_ns >= self._pending[0]:
                     return filled, exposed_ns

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _RATE_TOLERANCE = 0.01
 _EXPOSURE_UNIT_US = 100
+_LIVE = frozenset({"exposure_us", "gain", "controls"})
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -44,6 +45,24 @@ class V4l2Settings:
         layout = self.set_format(config)
         if config.rate_hz is not None:
             self.set_rate(config.rate_hz)
+        self._set_controls(config)
+        return layout
+
+    def adjust(self, before: V4l2CameraConfig, config: V4l2CameraConfig) -> bool:
+        """Set what differs while pictures come; False if the camera has to be opened again for that."""
+        old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(config)
+        changed = {key for key in new if new[key] != old[key]}
+        if not changed <= _LIVE or any(new[key] is None for key in changed):
+            return False
+        if not before.controls.keys() <= config.controls.keys():
+            return False
+        try:
+            self._set_controls(config)
+        except CameraError:
+            return False  # opened again it takes it, or says why not
+        return True
+
+    def _set_controls(self, config: V4l2CameraConfig) -> None:
         controls = {_plain(control.name.decode()): control for control in self._controls()}
         for name, value in config.controls.items():
             control = controls.get(name)
@@ -56,7 +75,6 @@ class V4l2Settings:
         if config.gain is not None:
             self._set_if_present(by_id, abi.CID_AUTOGAIN, 0)
             self._set_by_id(by_id, abi.CID_GAIN, config.gain, "gain", "")
-        return layout
 
     def set_format(self, config: V4l2CameraConfig) -> Layout:
         """The configured format, or the best that the device offers, at exactly the configured size."""

@@ -18,7 +18,7 @@ from pipeline.frame import Frame, FrameHeader
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from pipeline.camera_config import VideoCameraConfig
+    from pipeline.camera_config import CameraConfig, VideoCameraConfig
     from pipeline.cameras.camera import Camera
     from pipeline.cameras.live import Arrival
 
@@ -93,6 +93,11 @@ class VideoStreamCamera:
         except CameraError as error:
             raise self._lost("lost", error) from None
         return self._frame(*taken) if taken is not None else None
+
+    def adjust(self, config: CameraConfig) -> float | None:
+        """A stream has no settings of ours."""
+        self._check_open()
+        return None
 
     def probe(self) -> None:
         """Whether pictures come: with trigger source `software` nobody reads between two triggers."""

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from pipeline.dashboard.asker import Asker
 
 CHANGEOVER_MS = 10_000
+DONE = ("accepted", "released")
+"""False in an answer: the station has understood, and does not do it."""
 Text = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class Changeover(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Take another recipe."""
 
-    recipe: Text
+    recipe: Annotated[int, Meta(ge=1, le=0xFFFF)]
     operator: Text
 
 
@@ -84,4 +86,6 @@ def _answer(reply: dict[str, Any] | None) -> JSONResponse:
     if reply is None:
         text = "The station does not answer. It may have done it all the same: look at the events."
         return JSONResponse({"error": "no_answer", "text": text}, 504)
+    if any(reply.get(done) is False for done in DONE):
+        return JSONResponse({"error": "refused", "text": reply.get("reason", "")}, 409)
     return JSONResponse(reply, 409 if reply.get("op") == "error" else 200)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
+from pipeline.access.admission import Admission
 from pipeline.access.keys import load_local_keys
 from pipeline.async_client import AsyncResultSubscriber
 from pipeline.config import ConfigError
@@ -21,6 +23,7 @@ TICK_S = 0.1
 MAX_AGE_MS = 1_000.0
 QUEUE_MESSAGES = 64
 """Two seconds of a fast line: what a slow dashboard loses is lost early, and seen as a gap."""
+_log = logging.getLogger(__name__)
 
 
 def keys_for(config: Config, endpoint: str) -> ClientKeys | None:
@@ -33,6 +36,18 @@ def keys_for(config: Config, endpoint: str) -> ClientKeys | None:
         return None
     assert config.dashboard is not None
     return load_local_keys(config.security, config.dashboard.key)
+
+
+def refusal(config: Config) -> str:
+    """What a person is to do about a station that does not let the page in."""
+    assert config.dashboard is not None
+    assert config.security is not None
+    name, folder = config.dashboard.key, config.security.keys_dir
+    return (
+        f"Found no way into the station at {reachable(config.sockets.results)}, expected it to know the key "
+        f"{name!r} and to have {config.security.server_key}.key itself. Run: hlgfa keys allow {folder} "
+        f"{folder}/{name}.key --name {name}"
+    )
 
 
 def fixed(name: str, endpoint: str) -> str:
@@ -62,6 +77,8 @@ class Feed:
         self._results = fixed("results", sockets.results)
         self._heatmaps = fixed("heatmaps", sockets.heatmaps)
         self._keys = keys_for(config, sockets.results)
+        self._refusal = "" if self._keys is None else refusal(config)
+        self._admission = Admission()
         self._hub = hub
 
     async def follow(self) -> None:
@@ -76,17 +93,23 @@ class Feed:
             queue_messages=QUEUE_MESSAGES,
         )
         async with subscriber:
-            ticking = asyncio.create_task(_tick(subscriber, self._hub))
+            tasks = [asyncio.create_task(self._tick(subscriber))]
+            if self._keys is not None:
+                tasks.append(asyncio.create_task(subscriber.watch(self._admission)))
             try:
                 async for item in subscriber:
                     self._hub.take(item)
                     if isinstance(item, Stale):  # not a tick later
                         self._hub.tick(fresh=False)
             finally:
-                ticking.cancel()
+                for task in tasks:
+                    task.cancel()
 
-
-async def _tick(subscriber: AsyncResultSubscriber, hub: Hub) -> None:
-    while True:
-        hub.tick(fresh=not subscriber.reader.stale)
-        await asyncio.sleep(TICK_S)
+    async def _tick(self, subscriber: AsyncResultSubscriber) -> None:
+        while True:
+            refused = self._refusal if self._admission.refused else None
+            if refused is not None and self._hub.refused is None:
+                _log.warning("%s", refused)
+            self._hub.refused = refused
+            self._hub.tick(fresh=not subscriber.reader.stale)
+            await asyncio.sleep(TICK_S)

@@ -9,6 +9,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pipeline.client import Message
 from pipeline.dashboard.messages import (
     DroppedMessage,
@@ -55,7 +57,7 @@ class Browser:
 
 
 class Hub:
-    """One station for all browsers."""
+    """One station for all browsers; `refused`: why it does not let us in, None while that is not so."""
 
     def __init__(self, config: Config, executor: Executor) -> None:
         """Begin with nothing heard and nobody looking."""
@@ -63,6 +65,7 @@ class Hub:
         self.cameras = [camera.name for camera in config.cameras]
         self.browsers: set[Browser] = set()
         self.rejects = Rejects()
+        self.refused: str | None = None
         self._view = View(
             line=station.line, station=station.name, cameras=self.cameras, deadline_ms=station.deadline_ms
         )
@@ -156,7 +159,7 @@ class Hub:
     def tick(self, *, fresh: bool) -> None:
         """Send the state and the new points of the chart; call it ten times a second."""
         state = self._view.state(fresh=fresh, now_ns=time.monotonic_ns(), now_utc_ms=time.time_ns() / 1e6)
-        data = encode(state).decode()
+        data = encode(msgspec.structs.replace(state, refused=self.refused)).decode()
         for browser in self.browsers:
             browser.mailbox.replace("state", data)
         for camera, points in self._new_points.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -23,6 +24,7 @@ MAX_FORM_BYTES = 4096
 GUESS_S = 1.0
 """Guesses take turns, a second each: 16 random characters outlive them all."""
 SESSION_S = 30 * 86_400
+_log = logging.getLogger(__name__)
 
 
 class Login:
@@ -58,6 +60,7 @@ class Login:
         if not self._guard.knows(token):
             async with self._turn:
                 await asyncio.sleep(GUESS_S)
+                _log.warning("login: refused a wrong token from %s", _who(request))
             return FileResponse(STATIC / "refused.html", 401)
         response = RedirectResponse("/", 303)
         response.set_cookie(
@@ -74,3 +77,7 @@ class Login:
         response = RedirectResponse("/login", 303)
         response.delete_cookie(COOKIE)
         return response
+
+
+def _who(request: Request) -> str:
+    return "an unknown address" if request.client is None else request.client.host

@@ -64,6 +64,7 @@ class StateMessage(_Message, frozen=True, kw_only=True, tag="state"):
     """Everything that is shown, as of now; the next one replaces it.
 
     `fresh` is false when three statuses are missing or none has come; `age_ms` is that of the last one.
+    `refused` says what to do about a station that does not let the page in.
     """
 
     fresh: bool
@@ -83,6 +84,7 @@ class StateMessage(_Message, frozen=True, kw_only=True, tag="state"):
     stages: list[StageView]
     reasons: dict[str, int]
     deadline_ms: float
+    refused: str | None = None
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True):

@@ -44,6 +44,7 @@ def serve(config: Config, settings: DashboardConfig, on_ready: Callable[[], None
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            log_config=None,  # its own would close every handler there is, also that of our log records
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -119,7 +119,7 @@ def test_the_changes_that_are_malformed_change_nothing(served: Served, tmp_path:
     for body in (
         b"",
         b"[]",
-        b'{"recipe": ""}',
+        b'{"recipe": "7", "operator": "A"}',
         b'{"result_id": "e-1", "mark": "fine", "who": "A"}',
         b"x" * 20_000,
     ):

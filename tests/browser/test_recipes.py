@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 pytestmark = NEEDS_CHROMIUM
 
 RECIPES = [
-    {"id": "bolt", "version": 3, "title": "Bolt M8", "sha256": "a" * 64, "active": True},
-    {"id": "nut", "version": 1, "title": "Nut <b>M8</b>", "sha256": "b" * 64, "active": False},
+    {"id": 7, "version": 3, "title": "Bolt M8", "sha256": "a" * 64, "active": True},
+    {"id": 8, "version": 1, "title": "Nut <b>M8</b>", "sha256": "b" * 64, "active": False},
 ]
 HELLO = {"op": "hello", "operations": ["hello", "recipes", "changeover", "release_hold"]}
 
@@ -74,7 +74,7 @@ class FakeStation:
         self.asked.append(request)
         if request["op"] == "release_hold":
             self.held = False
-            return {"op": "release_hold", "accepted": True}
+            return {"op": "release_hold", "camera": request["camera"], "released": True, "reason": ""}
         return {"op": "error", "error": "failed", "text": "The model is not there."}
 
     def __enter__(self) -> FakeStation:
@@ -104,7 +104,7 @@ def test_a_changeover_names_the_product_and_the_operator_and_a_hold_can_be_relea
         assert page.text_content("#recipe-name") == "Bolt M8 v3"
 
         page.click("#recipe")
-        page.check("input[value=nut]")
+        page.check("input[value='8']")
         assert page.is_disabled("#changeover-do")
         page.fill("#operator", "Anna")
         assert page.text_content("#changeover-question") == "Change over to “Nut <b>M8</b>”?"
@@ -122,6 +122,6 @@ def test_a_changeover_names_the_product_and_the_operator_and_a_hold_can_be_relea
         page.wait_for_selector("#hold", state="hidden")
         page.close()
     assert station.asked == [
-        {"op": "changeover", "recipe": "nut", "operator": "Anna"},
+        {"op": "changeover", "recipe": 8, "operator": "Anna"},
         {"op": "release_hold", "camera": "cam1", "operator": "Anna"},
     ]

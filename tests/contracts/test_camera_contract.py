@@ -6,8 +6,10 @@ import itertools
 import statistics
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,8 +35,8 @@ from support.viky import VIKY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from pipeline.camera_config import CameraConfig
     from pipeline.frame import PixelFormat
 
 WIDTH, HEIGHT = 120, 104
@@ -43,10 +45,24 @@ LONG_S = 5.0
 Source = Literal["freerun", "line", "software"]
 
 
-class Opener(Protocol):
+class Opener(NamedTuple):
     """Opens a camera of one kind and pixel format."""
 
-    def __call__(self, source: Source, rate_hz: float = 25.0) -> Camera: ...
+    kind: str
+    pixel_format: PixelFormat
+    place: Path | str
+
+    def config(self, source: Source, rate_hz: float = 25.0) -> CameraConfig:
+        """What it is opened with."""
+        config: CameraConfig = KINDS[self.kind](self.place, self.pixel_format, source, rate_hz)
+        return config
+
+    def __call__(self, source: Source, rate_hz: float = 25.0) -> Camera:
+        config = self.config(source, rate_hz)
+        if isinstance(config, PylonCameraConfig):
+            assert isinstance(self.place, Path)
+            return _open_emulator(config, self.place)
+        return open_camera(config, camera_epoch=EPOCH)
 
 
 def _common(source: Source, pixel_format: PixelFormat) -> dict[str, Any]:
@@ -59,9 +75,8 @@ def _common(source: Source, pixel_format: PixelFormat) -> dict[str, Any]:
     }
 
 
-def _simulated(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
-    config = SimulatedCameraConfig(**_common(source, pixel_format), rate_hz=rate_hz)
-    return open_camera(config, camera_epoch=EPOCH)
+def _simulated(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> CameraConfig:
+    return SimulatedCameraConfig(**_common(source, pixel_format), rate_hz=rate_hz)
 
 
 def _write_images(directory: Path, pixel_format: PixelFormat) -> None:
@@ -72,24 +87,22 @@ def _write_images(directory: Path, pixel_format: PixelFormat) -> None:
         Image.fromarray(pixels).save(directory / f"{number}.png")
 
 
-def _folder(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+def _folder(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> CameraConfig:
     _write_images(directory, pixel_format)
     common = _common(source, pixel_format)
-    config = FolderCameraConfig(**common, directory=str(directory), rate_hz=rate_hz, loop=True)
-    return open_camera(config, camera_epoch=EPOCH)
+    return FolderCameraConfig(**common, directory=str(directory), rate_hz=rate_hz, loop=True)
 
 
-def _recording(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+def _recording(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> CameraConfig:
     file = directory / "cam.mcap"
     if not file.exists():
-        with _simulated(directory, pixel_format, "software", 1.0) as camera:
+        with open_camera(_simulated(directory, pixel_format, "software", 1.0)) as camera:
             record_frames(file, camera, 4)
     common = _common(source, pixel_format)
-    config = RecordingCameraConfig(**common, file=str(file), pace=rate_hz, loop=True)
-    return open_camera(config, camera_epoch=EPOCH)
+    return RecordingCameraConfig(**common, file=str(file), pace=rate_hz, loop=True)
 
 
-def _video(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+def _video(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> CameraConfig:
     if find_spec("av") is None:
         pytest.skip("PyAV is not installed")
     from support.videos import write_lossless
@@ -97,62 +110,59 @@ def _video(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: 
     rng = np.random.default_rng(5)
     shape = (HEIGHT, WIDTH) if pixel_format == "Mono8" else (HEIGHT, WIDTH, 3)
     path = write_lossless(directory / "parts.mkv", [rng.integers(0, 256, shape, np.uint8) for _ in range(4)])
-    config = VideoCameraConfig(**_common(source, pixel_format), url=str(path), rate_hz=rate_hz, loop=True)
-    return open_camera(config, camera_epoch=EPOCH)
+    return VideoCameraConfig(**_common(source, pixel_format), url=str(path), rate_hz=rate_hz, loop=True)
 
 
-def _rtsp(url: str, pixel_format: PixelFormat, source: Source, _: float) -> Camera:
-    config = VideoCameraConfig(**_common(source, pixel_format), url=url)
-    return open_camera(config, camera_epoch=EPOCH)
+def _rtsp(url: str, pixel_format: PixelFormat, source: Source, _: float) -> CameraConfig:
+    return VideoCameraConfig(**_common(source, pixel_format), url=url)
 
 
-def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+def _pylon(directory: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> CameraConfig:
     if find_spec("pypylon") is None:
         pytest.skip("pypylon is not installed")
-    from pipeline.cameras.pylon import PylonCamera
-
     _write_images(directory, pixel_format)
+    return PylonCameraConfig(
+        **_common(source, pixel_format),
+        serial="0815-0001",
+        exposure_us=100.0,
+        rate_hz=rate_hz if source == "freerun" else None,
+    )
+
+
+def _open_emulator(config: PylonCameraConfig, directory: Path) -> Camera:
+    from pipeline.cameras.pylon import PylonCamera
 
     def feed(device: Any) -> None:
         device.TestImageSelector.Value = "Off"
         device.ImageFileMode.Value = "On"
         device.ImageFilename.Value = str(directory)
-        device.ExposureTime.Value = 100.0
 
-    config = PylonCameraConfig(
-        **_common(source, pixel_format),
-        serial="0815-0001",
-        rate_hz=rate_hz if source == "freerun" else None,
-    )
     return PylonCamera(config, camera_epoch=EPOCH, configure=feed)
 
 
-def _aravis(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
-    config = AravisCameraConfig(
+def _aravis(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> CameraConfig:
+    return AravisCameraConfig(
         **_common(source, pixel_format),
         address="127.0.0.1",
         packet_size_bytes=8_000,
         trigger_line="Line0",
+        exposure_us=100.0,
         rate_hz=rate_hz if source == "freerun" else None,
     )
-    return open_camera(config, camera_epoch=EPOCH)
 
 
-def _genicam(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+def _genicam(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> CameraConfig:
     if VIKY is None:
         pytest.skip("genicam is not installed")
     if source != "freerun":
         pytest.skip("the devices of viky.cti have no trigger")
-    config = GenicamCameraConfig(
-        **_common(source, pixel_format), producers=[VIKY], serial="1", rate_hz=rate_hz
-    )
-    return open_camera(config, camera_epoch=EPOCH)
+    return GenicamCameraConfig(**_common(source, pixel_format), producers=[VIKY], serial="1", rate_hz=rate_hz)
 
 
-def _v4l2(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> Camera:
+def _v4l2(_: Path, pixel_format: PixelFormat, source: Source, rate_hz: float) -> CameraConfig:
     rate = rate_hz if source == "freerun" else None
-    config = V4l2CameraConfig(**_common(source, pixel_format), device=STAND_IN_PATH, rate_hz=rate)
-    return open_camera(config, camera_epoch=EPOCH)
+    common = _common(source, pixel_format)
+    return V4l2CameraConfig(**common, device=STAND_IN_PATH, rate_hz=rate, exposure_us=2_500.0)
 
 
 KINDS: dict[str, Any] = {
@@ -168,6 +178,14 @@ KINDS: dict[str, Any] = {
 if stand_in_is_loaded():  # in the process that tests/pipeline/cameras/test_v4l2.py starts
     KINDS = {"v4l2": _v4l2}
 LIVE = ("video-rtsp", "v4l2")
+TAKEN: dict[str, dict[str, Any]] = {
+    "simulated": {"defect_rate": 0.9},
+    "pylon": {"exposure_us": 200.0},
+    "aravis": {"exposure_us": 200.0},
+    "genicam": {"rate_hz": 20.0},
+    "v4l2": {"exposure_us": 3_000.0},
+}
+"""What a camera of this kind takes while it runs."""
 NO_LINE = {
     "pylon": "nothing pulls the emulator's input line",
     "aravis": "nothing pulls the input line of an emulated device",
@@ -193,12 +211,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     place: Path | str = request.getfixturevalue("rtsp_url") if kind == "video-rtsp" else tmp_path
     if kind == "aravis":
         request.getfixturevalue("gv_camera")
-
-    def open_one(source: Source, rate_hz: float = 25.0) -> Camera:
-        camera: Camera = KINDS[kind](place, pixel_format, source, rate_hz)
-        return camera
-
-    return open_one
+    return Opener(kind, pixel_format, place)
 
 
 @pytest.fixture(scope="module")
@@ -313,6 +326,28 @@ class TestCameraContract:
         with opener(source) as camera, pytest.raises(CameraError, match=r"cam .*trigger source"):
             camera.trigger()
 
+    def test_settings_that_it_takes_while_it_runs_hold_from_a_known_time_on(self, opener: Opener) -> None:
+        config = opener.config("freerun")
+        changed = msgspec.structs.replace(config, **TAKEN.get(opener.kind, {}))
+        with opener("freerun") as camera:
+            before = [camera.read(LONG_S) for _ in range(3)]
+            settling_s = camera.adjust(changed)
+            after = [camera.read(LONG_S) for _ in range(3)]
+        assert (settling_s is None) == (opener.kind not in TAKEN)
+        assert settling_s is None or 0 <= settling_s < 1
+        headers = [frame.header for frame in [*before, *after] if frame is not None]
+        assert len(headers) == 6
+        assert all(header.complete for header in headers)
+        assert all(a.frame_id < b.frame_id for a, b in itertools.pairwise(headers))
+
+    def test_another_size_wants_it_opened_again_and_it_goes_on_as_it_was(self, opener: Opener) -> None:
+        config = opener.config("freerun")
+        with opener("freerun") as camera:
+            assert camera.adjust(msgspec.structs.replace(config, width_px=WIDTH - 8)) is None
+            frame = camera.read(LONG_S)
+        assert frame is not None
+        assert (frame.header.width_px, frame.header.complete) == (WIDTH, True)
+
     def test_close_is_final_and_idempotent(self, opener: Opener) -> None:
         camera = opener("software")
         with camera as same:
@@ -323,6 +358,8 @@ class TestCameraContract:
             camera.read(0)
         with pytest.raises(CameraError, match="closed"):
             camera.trigger()
+        with pytest.raises(CameraError, match="closed"):
+            camera.adjust(opener.config("software"))
 
     def test_it_can_be_opened_again(self, opener: Opener) -> None:
         for _ in range(2):

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.camera_config import FolderCameraConfig, TriggerConfig
+from pipeline.camera_config import CameraConfig, FolderCameraConfig, TriggerConfig
 from pipeline.cameras.camera import CameraError, CameraInfo
 from pipeline.capture import Capture
 from pipeline.config import RealtimeConfig
 from pipeline.frame import Frame
 from pipeline.internal import (
+    Adjust,
+    Adjusted,
     CaptureStart,
     FrameReady,
     Go,
@@ -57,6 +59,8 @@ class FakeCamera:
         self.info = msgspec.structs.replace(INFO, **info)
         self.left = frames
         self.triggers = 0
+        self.under_way = 0
+        self.settling_s: float | None = None
 
     def trigger(self) -> None:
         self.triggers += 1
@@ -66,6 +70,10 @@ class FakeCamera:
             return None
         self.left -= 1
         return Frame(make_header(), make_pixels())
+
+    def adjust(self, _: CameraConfig) -> float | None:
+        self.left += self.under_way
+        return self.settling_s
 
     def probe(self) -> None: ...
 
@@ -89,15 +97,18 @@ def ring(tmp_path: Path) -> Any:
         yield ring
 
 
+CONFIG = FolderCameraConfig(
+    name="cam",
+    width_px=16,
+    height_px=16,
+    pixel_format="Mono8",
+    trigger=TriggerConfig(source="line"),
+    directory="",
+)
+
+
 def capture(ring: Ring, camera: FakeCamera, link: FakeLink, **trigger: Any) -> Capture:
-    config = FolderCameraConfig(
-        name="cam",
-        width_px=16,
-        height_px=16,
-        pixel_format="Mono8",
-        trigger=TriggerConfig(**trigger),
-        directory="",
-    )
+    config = msgspec.structs.replace(CONFIG, trigger=TriggerConfig(**trigger))
     start = CaptureStart(
         endpoint="",
         camera=config,
@@ -168,3 +179,26 @@ def test_frames_that_never_came_and_frames_that_were_replaced_are_told_apart(rin
     counts = [(m.frames_skipped, m.frames_lost) for m in link.sent]
     assert counts == [(0, 0), (0, 0), (2, 0)]  # three slots, which nobody gave back; then it skips
     assert (given._skipped, given._lost) == (5, 2)
+
+
+def test_frames_of_the_old_settings_are_handed_over_before_the_new_ones_are_said_to_hold(ring: Ring) -> None:
+    camera = FakeCamera(0)
+    camera.under_way, camera.settling_s = 2, 0.02
+    link = FakeLink(Go(), Adjust(camera=CONFIG))
+    send = link.send
+
+    def send_and_stop(message: msgspec.Struct) -> None:
+        send(message)
+        if isinstance(message, Adjusted):
+            link.messages.append(Stop())
+
+    link.send = send_and_stop  # type: ignore[method-assign]
+    capture(ring, camera, link, source="line").run()
+    assert [type(message) for message in link.sent] == [FrameReady, FrameReady, Adjusted]
+    assert link.sent[-1].taken
+
+
+def test_settings_that_want_the_camera_opened_again_are_said_at_once(ring: Ring) -> None:
+    link = FakeLink(Go(), Adjust(camera=CONFIG), Stop())
+    capture(ring, FakeCamera(0), link, source="software").run()
+    assert [(message.camera, message.taken) for message in link.sent] == [(CONFIG, False)]

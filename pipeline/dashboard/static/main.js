@@ -68,10 +68,11 @@ function showStale() {
   byId("stale").hidden = !now;
   if (!now) return;
   const never = state === null || state.age_ms === null;
-  setText(byId("stale-title"), silent ? "NO CONNECTION" : never ? "NO STATION" : "STATION SILENT");
+  const refused = silent ? null : state?.refused;
+  setText(byId("stale-title"), silent ? "NO CONNECTION" : refused ? "NOT LET IN" : never ? "NO STATION" : "STATION SILENT");
   setText(byId("stale-text"), silent
     ? "This page hears nothing. What it shows is old: treat every part as rejected."
-    : never
+    : refused ? `${refused} Treat every part as rejected.` : never
       ? "No station has been heard yet."
       : `Nothing heard for ${(state.age_ms / 1000).toFixed(0)} s. What is shown is old: treat every part as rejected.`);
 }

@@ -1,4 +1,5 @@
-// The recipe menu and the banner of a drift hold. Each shows only where the station answers to it.
+// The recipe menu, the banner of a changeover that failed and that of a drift hold. Each shows only where the
+// station answers to it.
 
 import { byId, node, operator, post, setText } from "./words.js";
 
@@ -16,6 +17,7 @@ export class Recipes {
     byId("operator").oninput = () => this.#question();
     byId("release").onclick = () => this.#askRelease();
     byId("releasing-do").onclick = () => this.#release();
+    byId("undone-close").onclick = () => { byId("undone").hidden = true; };
     byId("hold-close").onclick = () => { this.#hidden = this.#held; byId("hold").hidden = true; };
   }
 
@@ -34,9 +36,16 @@ export class Recipes {
   }
 
   event(event) {
-    if (event.kind === "recipe") this.refresh();
+    if (event.kind === "recipe") this.#changed(event);
     if (event.kind === "drift" && event.severity !== "info") this.#hold(event.camera, `drift: ${event.text}`, event.published_ms);
     if (event.kind === "drift" && event.severity === "info") byId("hold").hidden = true;
+  }
+
+  // The dialog is closed long before a changeover has ended: what went wrong is said until the next one begins.
+  #changed(event) {
+    byId("undone").hidden = event.severity !== "error";
+    setText(byId("undone-text"), event.text);
+    this.refresh();
   }
 
   // Every part of a camera under a hold is rejected with this reason.

@@ -42,13 +42,14 @@ class Device:
             **{"OffsetX": 320, "AcquisitionFrameRateEnable": True, "SensorWidth": 640},
         }
         self.trigger_modes = dict.fromkeys(CHOICES["TriggerSelector"], "On")
+        self.locked: set[str] = set()
         self.log: list[tuple[str, Value]] = []
 
     def readable(self, name: str) -> bool:
         return name in self.values
 
     def writable(self, name: str) -> bool:
-        return name in self.values and name != "SensorWidth"
+        return name in self.values and name not in {"SensorWidth", *self.locked}
 
     def value(self, name: str) -> Value:
         return self.values[name]
@@ -183,3 +184,58 @@ def test_a_refusal_says_what_was_found_and_what_to_do(changes: dict[str, Any], m
 )
 def test_limits_know_their_steps(value: float, inside: bool) -> None:
     assert (value in NUMBERS["Width"]) is inside
+
+
+RUNNING = {"exposure_us": 150.0, "features": {"LineInverter": False, "LineSource": 1, "Gamma": 1.0}}
+
+
+def _running() -> Device:
+    """A device that was opened with `RUNNING` and streams: what sets the size of a frame is locked."""
+    device = Device()
+    device.values |= {"LineInverter": True, "LineSource": 0, "Gamma": 2.0, "PayloadSize": 512 * 480}
+    _apply(device, **RUNNING)
+    device.locked = {"Width", "Height", "PixelFormat", "OffsetX"}
+    device.log.clear()
+    return device
+
+
+def _adjust(device: Device, **changes: Any) -> bool:
+    features = DeviceFeatures("Test camera left", device)
+    return features.adjust(_config(**RUNNING), _config(**{**RUNNING, **changes}))
+
+
+def test_a_running_device_is_set_what_differs_and_nothing_else() -> None:
+    device = _running()
+    assert _adjust(device, exposure_us=400.0, offset_y_px=4)
+    assert device.log == [("OffsetY", 4), ("ExposureAuto", "Off"), ("ExposureTime", 400.0)]
+
+
+def test_from_the_first_feature_that_differs_all_are_set_again_and_exposure_after_them() -> None:
+    device = _running()
+    assert _adjust(device, features={"LineInverter": False, "LineSource": 2, "Gamma": 1.0})
+    names = [("LineSource", 2), ("Gamma", 1.0), ("ExposureAuto", "Off"), ("ExposureTime", 150.0)]
+    assert device.log == names
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"width_px": 256},
+        {"trigger": TriggerConfig(source="line")},
+        {"offset_x_px": 16},
+        {"exposure_us": None},
+        {"exposure_us": 1.0},
+        {"features": {"LineInverter": False}},
+        {"features": {**RUNNING["features"], "Missing": 1}},  # type: ignore[dict-item]
+    ],
+    ids=["size", "trigger", "locked", "left out", "out of range", "feature left out", "unknown feature"],
+)
+def test_what_a_running_device_cannot_take_is_for_opening(changes: dict[str, Any]) -> None:
+    assert not _adjust(_running(), **changes)
+
+
+def test_a_feature_that_changes_the_size_of_a_frame_is_for_opening() -> None:
+    device = _running()
+    payload = iter((512 * 480, 256 * 480))
+    device.value = lambda name: next(payload) if name == "PayloadSize" else device.values[name]  # type: ignore[method-assign]
+    assert not _adjust(device, features={**RUNNING["features"], "Gamma": 2.0})  # type: ignore[dict-item]
