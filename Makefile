@@ -65,15 +65,23 @@ test: hooks docs unit
 hooks: $(VENV)/.test-installed
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files
 
-# What only computes shares the cores; what has deadlines and real devices has them to itself.
-COMPUTING := tests/calibration tests/engines tests/fuzz tests/deploy tests/upgrade tests/test_demo_model.py \
-  tests/real_data/test_bottle_accuracy.py $(addprefix tests/tools/,benchmark host test_baselines.py \
-  test_build_engine.py test_build_engine_int8.py test_compare_methods.py test_fit_cache.py test_peers.py \
-  test_review.py test_roi.py test_schemas.py test_teaching_steps.py test_train_calibrate_evaluate.py \
-  test_training_settings.py test_wire_docs.py)
+# What only computes: two at a time, the longest first. A file stays with one of the two, which trains for it once.
+COMPUTING := tests/real_data $(addprefix tests/tools/,test_compare_methods.py test_build_engine.py \
+  test_train_calibrate_evaluate.py test_build_engine_int8.py test_roi.py test_baselines.py benchmark host \
+  test_fit_cache.py test_peers.py test_review.py test_schemas.py test_teaching_steps.py test_training_settings.py \
+  test_wire_docs.py) tests/engines tests/calibration tests/contracts/test_engine_contract.py tests/test_demo_model.py \
+  tests/fuzz tests/deploy tests/upgrade
+# What measures times, or has real devices, deadlines under a second or processes that must not fall silent: one at a time.
+ALONE := tests/faults tests/contracts/test_camera_contract.py tests/pipeline/cameras \
+  $(addprefix tests/pipeline/,history/test_history.py test_capture.py test_publisher.py test_realtime.py \
+  test_station.py test_triggers.py test_watchdog.py test_worker.py) tests/replay \
+  $(addprefix tests/tools/,test_gateway_latency.py test_soak.py)
+SHARED := --dist loadfile --no-loadscope-reorder
+# All else starts lines, readers and browsers on ports of its own, and mostly waits for them: three at a time.
 unit: $(VENV)/.test-installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile $(COMPUTING)
-	$(BIN)/pytest tests $(COMPUTING:%=--ignore %)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(SHARED) $(COMPUTING)
+	$(BIN)/pytest -n 3 $(SHARED) tests $(COMPUTING:%=--ignore %) $(ALONE:%=--ignore %)
+	$(BIN)/pytest $(ALONE)
 
 # What needs an NVIDIA GPU, and nothing else; see docs/gpu.md. It fails where there is no GPU: a skip would prove nothing.
 test-gpu: $(VENV)/.test-installed

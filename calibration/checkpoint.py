@@ -13,6 +13,7 @@ import torch
 
 from calibration.features import Features
 from calibration.record import CalibrationError
+from engines.records import replace_flushed, replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,7 @@ class Checkpoint:
             return
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        path.write_text(key)
+        replace_flushed(key.encode(), path)
 
     @staticmethod
     def holds(folder: Path, identity: bytes) -> bool:
@@ -105,7 +106,6 @@ class Checkpoint:
         return state
 
     def _save(self, name: str, state: State) -> None:
-        """Beside its place first: a reader never sees half of it."""
-        part = self.folder / f"{name}.part"
-        torch.save(state, part)
-        part.replace(self.folder / name)
+        """Flushed: what `--resume` is for is, among others, a loss of power."""
+        with replacing(self.folder / name) as file:
+            torch.save(state, file)

@@ -16,7 +16,7 @@ from msgspec import Meta
 from calibration.ignore_mask import decode_mask, mask_bytes
 from calibration.polygons import filled, polygon_fault
 from calibration.record import CalibrationError
-from engines.records import write_record
+from engines.records import replace_flushed, write_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,9 +144,7 @@ def save_roi(area: InspectedArea, path: Path) -> Roi:
     name = None
     if area.ignore_png is not None:
         name = _MASKS.replace("*", hashlib.sha256(area.ignore_png).hexdigest()[:12])
-        part = path.parent / f"{name}.part"
-        part.write_bytes(area.ignore_png)
-        part.replace(path.parent / name)
+        replace_flushed(area.ignore_png, path.parent / name)
     written = msgspec.structs.replace(area.roi, ignore_mask=name)
     write_record(written, path)
     return written

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
 import msgspec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -25,20 +27,26 @@ _Record = TypeVar("_Record", bound=HasSchema)
 
 
 def write_record(record: msgspec.Struct, path: Path) -> None:
-    """Write a record as indented JSON; a reader never sees half of it."""
-    part = path.with_suffix(".part")
-    part.write_bytes(indented_json(record))
-    part.replace(path)
+    """Write a record as indented JSON, flushed: no reader sees half of it, even after a loss of power."""
+    replace_flushed(indented_json(record), path)
 
 
 def replace_flushed(data: bytes, path: Path) -> None:
-    """Put a file in the old one's place once the disk has its bytes; a reader never sees half of it.
+    """Put a file with these bytes in the old one's place, as `replacing` does."""
+    with replacing(path) as file:
+        file.write(data)
 
-    That the name is the new file's outlasts a loss of power after `sync_directory`.
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the old one's place once the disk has its bytes; a reader never sees half of it.
+
+    That the name is the new file's outlasts a loss of power after `sync_directory`. If the block fails, the
+    old file stays.
     """
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        file.write(data)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)

@@ -96,6 +96,7 @@ class Logs:
         self._handler = QueuedHandler(outlets, records=settings.queue_records)
         levels = [settings.terminal_level] + ([settings.level] if settings.directory is not None else [])
         self._level = min(logging.getLevelName(level.upper()) for level in levels)
+        self._before: dict[logging.Logger, int] = {}
 
     @property
     def dropped(self) -> int:
@@ -104,17 +105,21 @@ class Logs:
 
     def open(self) -> None:
         """Take over all logging of this process, and what would end it without a word."""
-        root = logging.getLogger()
+        root, ours = logging.getLogger(), [logging.getLogger(package) for package in OURS]
+        self._before = {logger: logger.level for logger in (root, *ours)}
         root.addHandler(self._handler)
         root.setLevel(logging.WARNING)
-        for package in OURS:
-            logging.getLogger(package).setLevel(self._level)
+        for logger in ours:
+            logger.setLevel(self._level)
         logging.captureWarnings(capture=True)
         sys.excepthook = _log_uncaught
 
     def close(self) -> None:
-        """Write what is waiting and give logging back; safe to call again."""
+        """Write what is waiting and give logging back as it was; safe to call again."""
         logging.getLogger().removeHandler(self._handler)
+        while self._before:
+            logger, level = self._before.popitem()
+            logger.setLevel(level)
         logging.captureWarnings(capture=False)
         sys.excepthook = sys.__excepthook__
         self._handler.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engines.records import read_record, write_record
+from engines.records import read_record, replacing, write_record
 
 SCHEMA = "hlgfa.weight/1.0"
 NO_UTF_8 = "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
@@ -30,6 +30,14 @@ def test_a_record_is_read_back(tmp_path: Path) -> None:
     write_record(Weight(250), tmp_path / "weight.json")
     assert read(tmp_path / "weight.json") == Weight(250)
     assert [path.name for path in tmp_path.iterdir()] == ["weight.json"]
+
+
+def test_a_file_whose_writer_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "weight.json"
+    write_record(Weight(250), path)
+    with pytest.raises(TypeError), replacing(path) as file:
+        file.write("no bytes")  # type: ignore[arg-type]
+    assert read(path) == Weight(250)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,6 @@ from pipeline.log_config import LoggingConfig, LogSpec
 from pipeline.logs import OURS, Logs, QueuedHandler, started
 from support.lines import folder_camera, make_raw_config, paint_parts
 from support.station_process import StationProcess, write_config
-
-
-@pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in ("", *OURS)]
-    levels = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, levels, strict=True):
-        logger.setLevel(level)
 
 
 def _spec(directory: Path | None, **changes: Any) -> LogSpec:
@@ -50,6 +40,14 @@ def test_a_record_says_which_process_camera_and_epoch(tmp_path: Path) -> None:
         "epoch": "e1",
         "kind": "camera",
     }
+
+
+def test_afterwards_logging_is_as_it_was() -> None:
+    loggers = [logging.getLogger(name) for name in ("", *OURS)]
+    before = [(logger.level, list(logger.handlers)) for logger in loggers]
+    with started(_spec(None, level="debug", terminal_level="error")):
+        assert [logger.level for logger in loggers] == [logging.WARNING, *[logging.ERROR] * len(OURS)]
+    assert [(logger.level, logger.handlers) for logger in loggers] == before
 
 
 def test_what_a_record_says_itself_counts(tmp_path: Path) -> None:
