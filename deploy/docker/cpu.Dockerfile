@@ -1,16 +1,17 @@
-# The line on a CPU, x86-64 or ARM64: ONNX Runtime and OpenVINO. Never built so far (docs/deployment.md).
+# The line on a CPU, x86-64 or ARM64: ONNX Runtime and OpenVINO.
 #   docker build -f deploy/docker/cpu.Dockerfile -t hlgfa-line:cpu .
-FROM python:3.11-slim-bookworm AS build
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE} AS build
 WORKDIR /src
 COPY . .
 # The wheel first, then what it needs in the tested versions, into an environment that is copied as it is.
-RUN python -m venv /opt/hlgfa/venv \
+RUN python3 -m venv /opt/hlgfa/venv \
  && /opt/hlgfa/venv/bin/pip install --no-cache-dir --upgrade "pip>=23" \
  && /opt/hlgfa/venv/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
  && /opt/hlgfa/venv/bin/pip install --no-cache-dir --constraint constraints.txt \
-    "$(ls /wheels/hlgfa_line-*.whl)[gateways,metrics]"
+    "$(ls /wheels/hlgfa_line-*.whl)[dashboard,gateways,metrics]"
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE}
 COPY --from=build /opt/hlgfa/venv /opt/hlgfa/venv
 RUN groupadd --gid 10001 hlgfa \
  && useradd --uid 10001 --gid hlgfa --groups video --create-home --home-dir /var/lib/hlgfa --shell /usr/sbin/nologin hlgfa \

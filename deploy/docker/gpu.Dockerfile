@@ -2,7 +2,8 @@
 #   docker build -f deploy/docker/gpu.Dockerfile -t hlgfa-line:gpu .
 #   docker run --gpus all ...: the driver is the host's, by the NVIDIA Container Toolkit
 # The base has no CUDA toolkit: the libraries that an engine needs come with the wheels of tensorrt-rtx.
-FROM nvidia/cuda:13.0.1-base-ubuntu24.04 AS build
+ARG BASE=nvidia/cuda:13.0.1-base-ubuntu24.04
+FROM ${BASE} AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends python3 python3-venv \
@@ -14,9 +15,9 @@ RUN python3 -m venv /opt/hlgfa/venv \
  && /opt/hlgfa/venv/bin/pip install --no-cache-dir --upgrade "pip>=23" \
  && /opt/hlgfa/venv/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
  && /opt/hlgfa/venv/bin/pip install --no-cache-dir --constraint constraints.txt \
-    "$(ls /wheels/hlgfa_line-*.whl)[gateways,metrics,tensorrt-rtx]"
+    "$(ls /wheels/hlgfa_line-*.whl)[dashboard,gateways,metrics,tensorrt-rtx]"
 
-FROM nvidia/cuda:13.0.1-base-ubuntu24.04
+FROM ${BASE}
 ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # hadolint ignore=DL3008
 RUN apt-get update \

@@ -2,7 +2,9 @@
 #   docker build -f deploy/docker/jetson.Dockerfile -t hlgfa-line:jetson .     # on the Jetson itself
 #   docker run --runtime nvidia ...
 # TensorRT's Python module is the image's own (Python 3.10), so the environment sees the system's packages.
-FROM nvcr.io/nvidia/l4t-tensorrt:r10.3.0-devel AS build
+ARG BUILD_BASE=nvcr.io/nvidia/l4t-tensorrt:r10.3.0-devel
+ARG BASE=nvcr.io/nvidia/l4t-tensorrt:r10.3.0-runtime
+FROM ${BUILD_BASE} AS build
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends python3-dev python3-venv build-essential \
@@ -14,9 +16,9 @@ RUN python3 -m venv --system-site-packages /opt/hlgfa/venv \
  && /opt/hlgfa/venv/bin/pip install --no-cache-dir --upgrade "pip>=23" \
  && /opt/hlgfa/venv/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
  && /opt/hlgfa/venv/bin/pip install --no-cache-dir --constraint constraints.txt \
-    "$(ls /wheels/hlgfa_line-*.whl)[gateways,metrics]" "pycuda>=2024.1"
+    "$(ls /wheels/hlgfa_line-*.whl)[dashboard,gateways,metrics]" "pycuda>=2024.1"
 
-FROM nvcr.io/nvidia/l4t-tensorrt:r10.3.0-runtime
+FROM ${BASE}
 COPY --from=build /opt/hlgfa/venv /opt/hlgfa/venv
 RUN groupadd --gid 10001 hlgfa \
  && useradd --uid 10001 --gid hlgfa --groups video --create-home --home-dir /var/lib/hlgfa --shell /usr/sbin/nologin hlgfa \

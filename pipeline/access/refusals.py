@@ -7,7 +7,10 @@ sight: each kind is told at most every `TELL_PERIOD_NS`, with how many there wer
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal, get_args
 
+Kind = Literal["requests", "connections", "client keys", "key files", "nothing any more"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 TELL_PERIOD_NS = 10_000_000_000
 MAX_TEXT = 300
 
@@ -21,7 +24,7 @@ class Refusals:
         self._latest: dict[str, str] = {}
         self._next_ns: dict[str, int] = {}
 
-    def note(self, kind: str, text: str) -> None:
+    def note(self, kind: Kind, text: str) -> None:
         """Count a refusal; `text` says of whom and why."""
         self.counts[kind] += 1
         self._latest[kind] = text[:MAX_TEXT]

@@ -7,11 +7,11 @@ Counts of the status and of stats are the station's own, over its whole start. W
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from pipeline.audit import reason_name
 from pipeline.gateways.station_view import StationView
-from pipeline.messages import ResultHeader, StatsHeader, StatusHeader
+from pipeline.messages import Kind, Reason, ResultHeader, StatsHeader, StatusHeader
 from pipeline.metrics.histogram import Durations, bounds_s
 from pipeline.metrics.names import STAGES
 from pipeline.reader import Message
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 SITE = 1000
 """Reason codes from here on are the site's own."""
+REASONS = tuple(reason_name(code) for code in Reason if code is not Reason.OK)
+"""Names of the schema's reasons for a reject."""
+KINDS: tuple[str, ...] = get_args(Kind)
+"""Of messages, as far as the first part of a stream's name says it."""
 
 
 class Account:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from pipeline.access.refusals import KINDS as REFUSED_KINDS
+from pipeline.metrics.account import KINDS, REASONS
 from pipeline.metrics.names import CHILD_STATES, DIRECTORIES, STATION_STATES, Metric
 
 if TYPE_CHECKING:
@@ -94,8 +96,11 @@ def _of_cameras(account: Account, now_ns: int) -> Iterator[Family]:
 
 
 def _of_results(account: Account) -> Iterator[Family]:
-    yield _counter(Metric.REJECTS_BY_REASON, account.rejects)
-    yield _counter(Metric.MISSED, {(kind,): count for kind, count in account.missed.items()})
+    # A counter that first appears as 1 has not increased for Prometheus: all begin as 0.
+    none = {(camera, reason): 0 for camera in account.cameras for reason in REASONS}
+    yield _counter(Metric.REJECTS_BY_REASON, none | account.rejects)
+    missed = dict.fromkeys(KINDS, 0) | account.missed
+    yield _counter(Metric.MISSED, {(kind,): count for kind, count in missed.items()})
     described = Metric.STAGE.value
     family = HistogramMetricFamily(described.name, described.text, labels=described.labels)
     for stage, durations in account.stages.items():
@@ -108,7 +113,7 @@ def _of_stats(account: Account) -> Iterator[Family]:
     if stats is None:
         return
     yield _value(Metric.UPTIME, stats.uptime_s)
-    refused = dict(sorted(stats.refused.items())[:MAX_KINDS])
+    refused = dict.fromkeys(REFUSED_KINDS, 0) | dict(sorted(stats.refused.items())[:MAX_KINDS])
     yield _counter(Metric.REFUSED, {(kind,): count for kind, count in refused.items()})
     described = Metric.DRIFT.value
     family = GaugeMetricFamily(described.name, described.text, labels=described.labels)

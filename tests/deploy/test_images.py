@@ -12,9 +12,11 @@ FILES = sorted((ROOT / "deploy" / "docker").glob("*.Dockerfile"))
 
 
 def _instructions(path: Path) -> list[tuple[str, str]]:
-    """Name and rest of each instruction, continued lines joined."""
+    """Name and rest of each instruction, continued lines joined, bases by their defaults."""
     text = re.sub(r"^\s*#.*\n", "", path.read_text(), flags=re.M)
     text = re.sub(r"\\\n\s*", "", text)
+    for name, default in re.findall(r"^ARG (\w+)=(\S+)$", text, flags=re.M):
+        text = text.replace(f"${{{name}}}", default)
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
 
 
@@ -39,10 +41,17 @@ def test_versions_are_those_that_are_tested(path: Path) -> None:
     assert "--constraint constraints.txt" in path.read_text()
 
 
-def test_every_file_says_that_it_was_never_built() -> None:
-    assert [path.stem for path in FILES] == ["cpu", "gpu", "jetson"]
-    for path in FILES:
-        assert "Never built so far" in path.read_text().splitlines()[0]
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_base_can_be_a_registry_s_of_one_s_own(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert [line for line in lines if line.startswith("FROM ") and "{" not in line] == []
+    assert any(line.startswith("ARG BASE=") for line in lines)
+
+
+def test_every_file_says_whether_it_was_built() -> None:
+    said = {path.stem: path.read_text().splitlines()[0] for path in FILES}
+    assert set(said) == {"cpu", "gpu", "jetson"}
+    assert all(("Never built so far" in line) == (name != "cpu") for name, line in said.items())
 
 
 def test_the_services_are_read_only_and_share_what_they_must() -> None:

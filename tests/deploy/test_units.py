@@ -32,7 +32,9 @@ def test_there_is_a_unit_for_each_process() -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=NAMES)
 def test_it_starts_a_command_that_exists(unit: Path) -> None:
     [verb] = re.findall(
-        r"^ExecStart=/opt/hlgfa/venv/bin/hlgfa (\w+) /etc/hlgfa/config.yaml$", unit.read_text(), re.M
+        r"^ExecStart=/opt/hlgfa/venv/bin/hlgfa (\w+)(?: --no-dashboard)? /etc/hlgfa/config.yaml$",
+        unit.read_text(),
+        re.M,
     )
     verbs = {command.callback.__name__ for command in app.registered_commands if command.callback}
     assert verb in verbs
@@ -43,6 +45,13 @@ def test_it_is_closed_down(unit: Path) -> None:
     lines = unit.read_text().splitlines()
     for line in HARDENED:
         assert line in lines
+
+
+def test_the_page_is_served_once_and_nobody_waits_for_a_station_that_is_not_ready() -> None:
+    texts = {unit.stem: unit.read_text() for unit in UNITS}
+    assert "hlgfa run --no-dashboard " in texts.pop("hlgfa-station")
+    for text in texts.values():
+        assert "After=network-online.target\n" in text
 
 
 def test_the_station_keeps_what_it_needs() -> None:

@@ -124,6 +124,17 @@ def test_cameras_and_reasons_are_bounded(account: Account) -> None:
     assert samples["hlgfa_rejects_by_reason_total camera=cam1 reason=site"] == 1
 
 
+def test_counters_of_what_should_not_be_begin_as_0(account: Account) -> None:
+    """Prometheus sees an increase between two samples only: for a series that begins as 1 it is 0."""
+    _take(account, example("stats"))
+    samples = _samples(account)
+    for reason in Reason:
+        name = f"hlgfa_rejects_by_reason_total camera=cam2 reason={reason_label(reason)}"
+        assert samples.get(name) == (None if reason is Reason.OK else 0)
+    assert samples["hlgfa_messages_missed_total kind=result"] == 0
+    assert samples["hlgfa_clients_refused_total kind=client keys"] == 0
+
+
 @pytest.mark.parametrize(
     ("code", "label"),
     [(1, "anomaly"), (42, "journal failed"), (999, "other"), (1000, "site"), (70_000, "site")],
