@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from calibration.frame_measures import Sample, sample_of
 from calibration.inspected import map_mask
 from calibration.record import FILE_NAME, Calibration, load_calibration, save_calibration
 from calibration.roi import FILE_NAME as ROI_NAME
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
 
 
 class Calibrated(NamedTuple):
-    """Calibration, region and `inspected`, the (map_height, map_width) bool mask of it.
+    """Calibration, region, and `inspected`, the (map_height, map_width) bool mask of it.
 
-    Both of the latter are None if the whole image is inspected.
+    `sample` is where frames are measured under the region. All but the first are None if the whole image is
+    inspected.
     """
 
     calibration: Calibration
     area: InspectedArea | None
     inspected: NDArray[np.bool_] | None
+    sample: Sample | None
 
 
 def load_calibrated(
@@ -44,10 +47,11 @@ def load_calibrated(
     """
     area = load_roi(folder, size_px)
     inspected = None if area is None else map_mask(area, map_shape)
+    sample = None if area is None else sample_of(area.pixels)
     calibration = load_calibration(
         folder / FILE_NAME, model_sha256=model_sha256, roi_sha256=None if area is None else area.sha256
     )
-    return Calibrated(calibration, area, inspected)
+    return Calibrated(calibration, area, inspected, sample)
 
 
 def save_calibrated(folder: Path, area: InspectedArea | None, calibration: Calibration) -> None:

@@ -19,15 +19,15 @@ from calibration.drift import (
     level_limit,
     level_values,
 )
-from calibration.drift_baseline import OWN_MARGIN, LevelBaseline, RejectsBaseline, fit_level, fit_rejects
+from calibration.drift_baseline import LevelBaseline, RejectsBaseline, fit_level, fit_rejects, needed
 
 if TYPE_CHECKING:
     from calibration.frame_measures import FrameMeasures
 
 WINDOW = 4
-"""A baseline is learned from at most this many times its parts; if too few of them pass, it begins anew."""
-TRUSTED_CORRELATION = 0.5
-"""Beyond it a baseline of the usual length says too little of the spread (docs/drift.md)."""
+"""A baseline is learned from at most this many times the parts that pass; if fewer do, it begins anew."""
+TRUSTED_INFLATION = 20.0
+"""That of an autoregression of 0.95; beyond it no baseline is known to be long enough (docs/drift.md)."""
 _FINEST = {SCORE: 1e-6, "brightness": 0.1, "sharpness": 1e-4, "x_px": 0.05, "y_px": 0.05}
 """Spreads below these are the measure's own rounding, in its unit."""
 
@@ -59,7 +59,8 @@ class CameraDrift:
     """The charts of a camera.
 
     `baselines` is what was learned so far. A baseline begins with the first part and ends with the
-    `baseline_parts`-th that passes; until then nothing warns.
+    `baseline_parts`-th that passes, or later if its values wander so slowly that it says too little by then;
+    a chart is silent until it has one.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class CameraDrift:
 
         Args:
             baselines: of an earlier start, empty for none.
-            baseline_parts: good parts from which missing ones are learned.
+            baseline_parts: good parts from which missing ones are learned, at least.
             false_alarm_parts: parts between two false alarms of all charts together.
             tolerances: of the averages.
             limits: by parts of a baseline; filled here, shared by the cameras of a station.
@@ -95,17 +96,20 @@ class CameraDrift:
     @property
     def learned(self) -> tuple[int, int]:
         """Good parts that the missing baselines have seen, and how many they need."""
-        return (self._parts if self.complete else self._passed), self._parts
+        wanted = max([self._parts, *self._wanted.values()])
+        return (wanted if self.complete else self._passed), wanted
 
     @property
     def doubts(self) -> list[str]:
         """Why the stated rate of false alarms may not hold, a line a chart."""
-        found = []
-        for name, baseline in self.baselines.levels.items():
-            if baseline.correlation > TRUSTED_CORRELATION:
-                found.append(f"{name}: neighbours are alike by {baseline.correlation:.2f}")
-            if OWN_MARGIN * baseline.excursion >= self._charts[name].limit:
-                found.append(f"{name}: it was not steady while it was learned, its limit is wider")
+        found, levels = [], self.baselines.levels
+        for name, baseline in levels.items():
+            if baseline.inflation > TRUSTED_INFLATION:
+                times = math.sqrt(baseline.inflation)
+                found.append(f"{name}: it wanders slowly, its average {times:.1f} times as far as by chance")
+        rejects = self.baselines.rejects
+        if rejects is not None and SCORE in levels and rejects.block < round(levels[SCORE].inflation):
+            found.append(f"{REJECTS}: they are many and come in bunches")
         return found
 
     @property
@@ -155,27 +159,37 @@ class CameraDrift:
     def _learn(self, values: dict[str, float], *, failed: bool) -> None:
         self._judged += 1
         self._passed += not failed
+        self._failures.append(failed)
         for name, value in values.items():
             if name not in self._charts and math.isfinite(value):
                 self._window.setdefault(name, []).append(value)
-        if self._passed >= self._parts:
-            self._fit_next()
-        elif self._judged >= WINDOW * self._parts:
+        if self._judged >= WINDOW * max(self._parts, self._passed):
             self._forget_window()
+        elif self._passed >= self._parts:
+            self._fit_next()
 
     def _fit_next(self) -> None:
         """Fit one missing baseline a part: all at once would take too long between two results."""
         levels, rejects = self.baselines.levels, self.baselines.rejects
-        missing = [name for name in LEVELS if name not in levels and name in self._window]
-        if missing:
-            name = missing[0]
-            levels = levels | {name: fit_level(self._window[name], finest=_FINEST[name])}
-        elif rejects is None:
-            rejects = fit_rejects(self._judged - self._passed, self._judged)
+        missing = [name for name in LEVELS if name in self._window and name not in levels]
+        ready = [name for name in missing if self._passed >= self._wants(name)]
+        if ready:
+            levels = levels | self._fitted(ready[0])
+        elif rejects is None and SCORE in levels:
+            rejects = fit_rejects(self._failures, alike=levels[SCORE].inflation)
         self.baselines = Baselines(levels=levels, rejects=rejects)
         self._build()
         if self.complete:
             self._forget_window()
+
+    def _fitted(self, name: str) -> dict[str, LevelBaseline]:
+        """The baseline, unless it shows that it needs more parts."""
+        baseline = fit_level(self._window[name], finest=_FINEST[name])
+        self._wanted[name] = needed(baseline.inflation, self._parts)
+        return {name: baseline} if self._passed >= self._wanted[name] else {}
+
+    def _wants(self, name: str) -> int:
+        return self._wanted.get(name, self._parts)
 
     def _build(self) -> None:
         """Make the charts that have a baseline and are not there yet."""
@@ -201,4 +215,6 @@ class CameraDrift:
 
     def _forget_window(self) -> None:
         self._judged = self._passed = 0
+        self._failures: list[bool] = []
         self._window: dict[str, list[float]] = {}
+        self._wanted: dict[str, int] = {}

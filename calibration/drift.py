@@ -1,10 +1,11 @@
 """Has a line changed since it was steady? One chart a measure; pure: no clock, no files.
 
 Rules:
-1. A value becomes its normal score under the baseline, so that its own distribution does not matter; what the
-   part before foresees of it is taken out (an autoregression), so that neighbours may be alike.
+1. A value becomes its normal score under the baseline, so that its own distribution does not matter. The
+   limit goes by how much the average of these scores varied, so that neighbours may be alike.
 2. A chart warns when the exponentially weighted average of that leaves its limit and the average of the
-   values themselves is off by more than the tolerance. The chart of rejects is a CUSUM of failed parts.
+   values themselves is off by more than the tolerance. The chart of rejects is a CUSUM of blocks of parts
+   in which any failed.
 3. The limits of all charts together give one false alarm in the stated number of parts, or fewer.
 4. Scores are those of parts that passed; every part that was judged counts for the other charts, so that a
    drift under which all parts fail is seen, too.
@@ -16,7 +17,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from calibration.drift_baseline import OWN_MARGIN, LevelBaseline, RejectsBaseline
+from calibration.drift_baseline import LevelBaseline, RejectsBaseline
 from calibration.run_length import WEIGHT, ewma_limit, rejects_chart, widening
 
 if TYPE_CHECKING:
@@ -46,31 +47,22 @@ class LevelChart:
 
     def __init__(self, baseline: LevelBaseline, *, limit: float, tolerance: float) -> None:
         self.baseline = baseline
-        wide = limit * widening(baseline.correlation, parts=baseline.parts)
-        self.limit = max(wide, OWN_MARGIN * baseline.excursion)
+        self.limit = limit * widening(baseline.inflation, parts=baseline.parts)
         self._tolerance = tolerance
         self._scale = baseline.scale
-        self._residual_sd = math.sqrt(1 - baseline.correlation**2)
         self.restart()
 
     def restart(self) -> None:
         """Begin anew with the same baseline."""
-        self._before: float | None = None
         self.reading = Reading(self.baseline.usual, 0.0, self.limit, drifting=False, since=0)
 
     def add(self, value: float, part: int) -> Reading:
         """Take in the value of a part; one that is not finite changes nothing."""
         if not math.isfinite(value):
             return self.reading
-        score, before = float(self._scale(value)), self._before
-        self._before = score
         old = self.reading
         average = old.average + WEIGHT * (value - old.average)
-        if before is None:
-            self.reading = old._replace(average=average)
-            return self.reading
-        residual = (score - self.baseline.correlation * before) / self._residual_sd
-        statistic = old.statistic + WEIGHT * (residual - old.statistic)
+        statistic = old.statistic + WEIGHT * (float(self._scale(value)) - old.statistic)
         outside = abs(statistic) > self.limit and abs(average - self.baseline.usual) > self._tolerance
         drifting = outside or (old.drifting and abs(statistic) > self.limit / 2)
         crossed = old.since == 0 or (statistic > 0) != (old.statistic > 0)
@@ -80,23 +72,30 @@ class LevelChart:
 
 
 class RejectsChart:
-    """The chart of failed parts: a sum that stays near 0 while no more of them fail than usual."""
+    """The chart of blocks in which a part failed: a sum near 0 while there are no more than usual."""
 
     def __init__(self, baseline: RejectsBaseline, *, run_length: float) -> None:
         self.baseline = baseline
+        # As many blocks as are asked of parts: that makes up for blocks that are not quite independent.
         self._step, self.limit = rejects_chart(run_length, baseline.rate)
         self.restart()
 
     def restart(self) -> None:
         """Begin anew with the same baseline."""
         usual = self.baseline.failed / self.baseline.parts
+        self._seen, self._hit = 0, False
         self.reading = Reading(usual, 0.0, float(self.limit), drifting=False, since=0)
 
     def add(self, failed: bool, part: int) -> Reading:
         """Take in whether a part failed. The sum is kept at twice the limit, so that it comes back."""
+        self._seen, self._hit = self._seen + 1, self._hit or failed
         old = self.reading
         average = old.average + WEIGHT * (failed - old.average)
-        grown = old.statistic + (self._step if failed else -1)
+        if self._seen < self.baseline.block:
+            self.reading = old._replace(average=average)
+            return self.reading
+        grown = old.statistic + (self._step if self._hit else -1)
+        self._seen, self._hit = 0, False
         statistic = min(2.0 * self.limit, max(0.0, grown))
         since = part if old.statistic == 0.0 else old.since
         drifting = statistic >= self.limit or (old.drifting and statistic > self.limit / 2)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from calibration.normal_scores import Scale, quantiles
-from calibration.run_length import WEIGHT
+from calibration.run_length import REMEMBERED, WEIGHT
 from calibration.threshold import beta_quantile
 
 if TYPE_CHECKING:
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from calibration.record import ScoreQuantiles
 
-HIGHEST_CORRELATION = 0.95
-OWN_MARGIN = 1.2
-"""A limit lies at least this much above what the average reached while the baseline was learned."""
+HIGHEST_INFLATION = 38.0
+"""Near that of values of which the average does not move at all while it remembers them."""
+INFLATION_OF_USUAL_LENGTH = 4.0
+"""A baseline of a larger one needs more parts in proportion: found by simulation (docs/drift.md)."""
 REJECTS_CONFIDENCE = 0.9
 HIGHEST_REJECT_RATE = 0.45
+_MOST_BLOCKS_HIT = 0.4
 _LEAST_APART = 0.25
 _BY_CHANCE = 3.29
 _MEDIAN = math.pi / 2
@@ -35,16 +37,14 @@ class LevelBaseline(msgspec.Struct, frozen=True, kw_only=True):
 
     `knots` are quantiles, increasing, and `scores` the standard normal quantiles of the same probabilities.
     `spread` is the standard deviation, or the finest one that the measure can tell. `usual` is the median.
-    `correlation` is that of one part's score and the next one's. `excursion` is the largest value that the
-    chart's average had on the baseline itself.
+    `inflation` is the variance of the average of the scores in that of independent ones, 1 or more.
     """
 
     knots: list[float]
     scores: list[float]
     spread: float
     usual: float
-    correlation: float
-    excursion: float
+    inflation: float
     parts: int
 
     @property
@@ -54,10 +54,15 @@ class LevelBaseline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RejectsBaseline(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of a steady line's parts failed; `rate` is the upper bound that the chart takes for steady."""
+    """How many of a steady line's parts failed.
+
+    The chart counts blocks of `block` parts in which any failed; `rate` is the upper bound of their share,
+    which nine of ten lines keep, that it takes for steady.
+    """
 
     parts: int
     failed: int
+    block: int
     rate: float
 
 
@@ -76,18 +81,19 @@ def fit_level(values: Sequence[float], *, finest: float) -> LevelBaseline:
         raise ValueError(f"drift baseline: found {len(series)} values, expected at least 2, all finite.")
     knots, scores = quantiles(series)
     spread = max(float(series.std()), finest)
-    scale = Scale.of(knots, scores, spread)
-    normal = scale(series)
-    correlation = _correlation(normal)
     return LevelBaseline(
         knots=knots.tolist(),
         scores=scores.tolist(),
         spread=spread,
         usual=float(np.median(series)),
-        correlation=correlation,
-        excursion=_excursion(normal, correlation),
+        inflation=_inflation(Scale.of(knots, scores, spread)(series)),
         parts=len(series),
     )
+
+
+def needed(inflation: float, usual_parts: int) -> int:
+    """Parts that a baseline needs to know a line whose average varies so much; `usual_parts` or more."""
+    return math.ceil(usual_parts * max(1.0, inflation / INFLATION_OF_USUAL_LENGTH))
 
 
 def apart(good: ScoreQuantiles, line: LevelBaseline) -> float | None:
@@ -96,36 +102,49 @@ def apart(good: ScoreQuantiles, line: LevelBaseline) -> float | None:
     None if that is no more than chance (one in a thousand) or less than a quarter: both samples' medians have
     errors, and the line's are larger where neighbours are alike.
     """
-    c = line.correlation
-    variance = (1 + c) / (1 - c) / line.parts + 1 / good.parts
+    alike = (REMEMBERED * line.inflation - 1) / (REMEMBERED - line.inflation)  # of an autoregression
+    variance = alike / line.parts + 1 / good.parts
     found = float(np.interp(line.usual, good.values, good.normal_scores))
     return found if abs(found) > max(_LEAST_APART, _BY_CHANCE * math.sqrt(_MEDIAN * variance)) else None
 
 
-def fit_rejects(failed: int, parts: int) -> RejectsBaseline:
-    """The baseline of a line of which so many parts failed; the rate is a bound that nine of ten keep."""
-    bound = 1.0 if failed >= parts else beta_quantile(REJECTS_CONFIDENCE, failed + 1, parts)
-    return RejectsBaseline(parts=parts, failed=failed, rate=min(bound, HIGHEST_REJECT_RATE))
+def fit_rejects(failed: Sequence[bool], *, alike: float) -> RejectsBaseline:
+    """The baseline of parts that failed or not, in the order in which they came.
+
+    Where scores wander, failures come in bunches. A block is as long as the inflation of the scores says, so
+    that a bunch counts about once (declustering, as for extremes of a series: Leadbetter, "Extremes and local
+    dependence in stationary sequences", 1983). It is shorter if too few blocks were without any.
+
+    Args:
+        failed: at least one.
+        alike: the inflation of the scores.
+    """
+    block = min(max(1, round(alike)), len(failed))
+    hit, blocks = _blocks_hit(failed, block)
+    while block > 1 and hit > _MOST_BLOCKS_HIT * blocks:
+        block -= 1
+        hit, blocks = _blocks_hit(failed, block)
+    bound = 1.0 if hit >= blocks else beta_quantile(REJECTS_CONFIDENCE, hit + 1, blocks)
+    rate = min(bound, HIGHEST_REJECT_RATE)
+    return RejectsBaseline(parts=len(failed), failed=sum(failed), block=block, rate=rate)
 
 
-def _correlation(normal: NDArray[np.float64]) -> float:
-    """Of neighbours, with the bias of a short series taken out; 0 where it is negative."""
-    centred = normal - normal.mean()
-    power = float(centred @ centred)
-    if power == 0.0:
-        return 0.0
-    found = float(centred[1:] @ centred[:-1]) / power
-    return min(HIGHEST_CORRELATION, max(0.0, found + (1 + 3 * found) / len(normal)))
+def _blocks_hit(failed: Sequence[bool], block: int) -> tuple[int, int]:
+    """Blocks in which any part failed, and all blocks."""
+    blocks = len(failed) // block
+    return int(np.reshape(failed[: blocks * block], (blocks, block)).any(axis=1).sum()), blocks
 
 
-def _excursion(normal: NDArray[np.float64], correlation: float) -> float:
-    average, most = 0.0, 0.0
-    for value in residuals(normal, correlation).tolist():
-        average += WEIGHT * (value - average)
-        most = max(most, abs(average))
-    return most
+def _inflation(normal: NDArray[np.float64]) -> float:
+    """By the spectrum, as if the series went round: so its average needs no beginning.
 
-
-def residuals(normal: NDArray[np.float64], correlation: float) -> NDArray[np.float64]:
-    """What a first-order autoregression does not foresee, in its standard deviations; (n - 1,) of (n,)."""
-    return np.asarray((normal[1:] - correlation * normal[:-1]) / math.sqrt(1 - correlation**2))
+    That is the variance of Zhang, "A statistical control chart for stationary process data", Technometrics 40
+    (1998), whatever the correlation is like: an autoregression, a slow part under noise, a cycle.
+    """
+    n = len(normal)
+    power = np.square(np.abs(np.fft.fft(normal - normal.mean()))) / n
+    turn = np.exp(-2j * np.pi * np.arange(n) / n)
+    gain = np.square(WEIGHT / np.abs(1 - (1 - WEIGHT) * turn))
+    seen = 1 - REMEMBERED / n  # of the variance: the mean is the series' own
+    found = float(power @ gain) / n * REMEMBERED / max(0.5, seen)
+    return min(HIGHEST_INFLATION, max(1.0, found))

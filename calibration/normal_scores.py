@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 KNOTS = 65
 _TAIL_KNOTS = 6
+_NORMAL = NormalDist()
 FARTHEST = 6.0
 """Normal scores end here: one freak part moves the average of a chart by 0.3 at most."""
 
@@ -47,15 +48,22 @@ class Scale(NamedTuple):
 def quantiles(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """At most `KNOTS` distinct values and their normal scores, evenly spaced in these.
 
-    Equal values share their mean score.
+    Few distinct values have the mean score of their share of the distribution each: then the scores of all
+    values have the mean 0, however many of them are equal.
     """
-    ordered = np.sort(values)
-    n = len(ordered)
-    normal = NormalDist()
-    positions = np.array([normal.inv_cdf((i + 0.5) / n) for i in range(n)])
-    distinct, first = np.unique(ordered, return_index=True)
-    mean = np.add.reduceat(positions, first) / np.diff(np.append(first, n))
+    n = len(values)
+    distinct, counts = np.unique(values, return_counts=True)
+    ends = np.concatenate([[0.0], np.cumsum(counts) / n])
     if len(distinct) <= KNOTS:
-        return distinct, mean
-    wanted = np.linspace(mean[0], mean[-1], KNOTS)
-    return np.interp(wanted, mean, distinct), wanted
+        density = np.array([_density(share) for share in ends])
+        return distinct, (density[:-1] - density[1:]) / np.diff(ends)
+    middles = (ends[:-1] + ends[1:]) / 2
+    lowest, highest = (_NORMAL.inv_cdf(float(share)) for share in (middles[0], middles[-1]))
+    scores = np.linspace(lowest, highest, KNOTS, dtype=np.float64)
+    shares = np.array([_NORMAL.cdf(score) for score in scores])
+    return np.interp(shares, middles, distinct), scores
+
+
+def _density(share: float) -> float:
+    """Of the standard normal distribution where so large a share of it lies below."""
+    return _NORMAL.pdf(_NORMAL.inv_cdf(share)) if 0.0 < share < 1.0 else 0.0

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 WEIGHT = 0.05
 """Of the newest part in the average: half of it are the last 14 parts, nine tenths the last 45."""
+REMEMBERED = (2 - WEIGHT) / WEIGHT
+"""Independent values whose plain mean varies as much as the average."""
 _STATES = 101
 _CAUTION = 1.2816
 """Of ten baselines nine lie nearer to the truth than this many standard errors, in one direction."""
@@ -45,25 +47,23 @@ def ewma_run_length(limit: float, *, mean: float = 0.0, sd: float = 1.0) -> floa
 def ewma_limit(run_length: float, *, parts: int) -> float:
     """Limit for a run length of at least this much, for nine of ten baselines of so many parts.
 
-    A baseline misses the true mean by 1/sqrt(parts) standard deviations of a residual, whatever the
-    correlation. A limit for a mean that were known exactly would alarm far more often than it says (Jones,
-    Champ and Rigdon, Technometrics 43, 2001), so the chain is run with an unfavourable error of that size.
-    The errors of spread and correlation widen the limit further: `widening`.
+    A baseline misses the true mean by 1/sqrt(parts) standard deviations of one value. A limit for a mean that
+    were known exactly would alarm far more often than it says (Jones, Champ and Rigdon, Technometrics 43,
+    2001), so the chain is run with an unfavourable error of that size. All this is of independent values; for
+    others see `widening`.
     """
     mean = _CAUTION / math.sqrt(parts)
     return _smallest(lambda limit: ewma_run_length(limit, mean=mean) >= run_length)
 
 
-def widening(correlation: float, *, parts: int) -> float:
-    """Factor of a limit for what a baseline misses of the values' spread and of their correlation.
+def widening(inflation: float, *, parts: int) -> float:
+    """Factor of a limit for values that are alike, and for what a baseline misses of how much they are.
 
-    The relative standard error of the spread of n values of an autoregression is
-    sqrt((1 + c^2) / (1 - c^2) / (2 n)), that of the correlation c sqrt((1 - c^2) / n); residuals with a
-    remaining correlation of e, e c, e c^2 ... swing the average by 1 + e / (1 - (1 - WEIGHT) c) as much.
+    The run length is about that of independent values at the same limit in standard deviations of the
+    average: Zhang, "A statistical control chart for stationary process data", Technometrics 40 (1998). A
+    baseline has about parts / `REMEMBERED` independent values of the average to tell that deviation by.
     """
-    spread = (1 + correlation**2) / (1 - correlation**2) / 2
-    swing = (1 - correlation**2) / (1 - (1 - WEIGHT) * correlation) ** 2
-    return 1 + _CAUTION * math.sqrt((spread + swing) / parts)
+    return math.sqrt(inflation) * (1 + _CAUTION * math.sqrt(REMEMBERED / parts / 2))
 
 
 def rejects_run_length(limit: int, step: int, rate: float) -> float:

@@ -81,19 +81,12 @@ def beta_quantile(probability: float, rank: int, count: int) -> float:
 
     Written out so that a station calibrates without SciPy; the sum has only `rank` terms.
     """
+    ways = [math.lgamma(count + 1) - math.lgamma(j + 1) - math.lgamma(count - j + 1) for j in range(rank)]
     low, high = 0.0, 1.0
     for _ in range(60):  # to double precision
         p = (low + high) / 2
-        below = sum(
-            math.exp(
-                math.lgamma(count + 1)
-                - math.lgamma(j + 1)
-                - math.lgamma(count - j + 1)
-                + j * math.log(p)
-                + (count - j) * math.log1p(-p)
-            )
-            for j in range(rank)
-        )
+        hit, miss = math.log(p), math.log1p(-p)
+        below = sum(math.exp(way + j * hit + (count - j) * miss) for j, way in enumerate(ways))
         low, high = (p, high) if 1 - below < probability else (low, p)
     return (low + high) / 2
 

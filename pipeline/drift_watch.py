@@ -10,7 +10,7 @@ from calibration.camera_drift import Baselines, CameraDrift, Tolerances
 from calibration.drift import SCORE
 from calibration.drift_baseline import apart
 from engines.records import now_utc
-from pipeline.drift_store import Held, load_drift, save_drift
+from pipeline.drift_store import Held, load_drift, save_drift, under_engine
 from pipeline.drift_text import calibration_text, chart_notes, drift_note, warning_text
 from pipeline.messages import Reason
 from pipeline.requests import ReleaseHoldReply
@@ -59,16 +59,13 @@ class DriftWatch:
         self._charts = {name: self._make(record) for name, record in self._records.items()}
 
     def set_engine(self, engine: EngineReady) -> None:
-        """Scores and rejects under another calibration are learned anew."""
+        """What does not hold under this engine is learned anew."""
         self._good = engine.good_scores
         for camera, record in self._records.items():
-            if record.calibration_sha256 != engine.calibration_sha256:
-                levels = {name: level for name, level in record.baselines.levels.items() if name != SCORE}
-                changed = msgspec.structs.replace(
-                    record, calibration_sha256=engine.calibration_sha256, baselines=Baselines(levels=levels)
-                )
-                self._records[camera] = changed
-                self._charts[camera] = self._make(changed)
+            now = under_engine(record, engine)
+            if now != record:
+                self._records[camera] = now
+                self._charts[camera] = self._make(now)
 
     def veto(self, camera: str) -> tuple[Reason, str] | None:
         """Why no part of this camera may be accepted now, None if it may."""

@@ -152,7 +152,7 @@ def answer_request(
         heatmap=packed,
         changes=start.changes,
         model_sha256=engine.info.model_sha256,
-        measures=measure(pixels),
+        measures=measure(pixels, calibrated.sample),
     )
     return answer, payload
 

@@ -54,6 +54,7 @@ def open_inspection(start: InspectionStart, *, refused: list[str]) -> tuple[Engi
         heatmap_scale=calibration.heatmap_scale,
         heatmap_offset=calibration.heatmap_offset,
         calibration_sha256=calibration_sha256,
+        roi_sha256=None if calibrated.area is None else calibrated.area.sha256,
         recipe_sha256=before,
         good_scores=calibration.good_scores,
         review=calibration.review,
@@ -114,4 +115,4 @@ def _stubbed(spec: StubSpec) -> tuple[Engine, Calibrated]:
     calibration = calibrate(
         np.linspace(0.1, 1.0, 100, dtype=np.float64), rate=0.01, model_sha256=engine.info.model_sha256
     )
-    return engine, Calibrated(calibration, None, None)
+    return engine, Calibrated(calibration, None, None, None)

@@ -223,7 +223,10 @@ class EndOfFrames(_Message, frozen=True, kw_only=True):
 
 
 class EngineReady(_Message, frozen=True, kw_only=True):
-    """The engine is loaded, calibrated and warm; `recipe_sha256` is of the files of its recipe, if any."""
+    """The engine is loaded, calibrated and warm; `recipe_sha256` is of the files of its recipe, if any.
+
+    `roi_sha256` is of the region of interest, None if the whole image is inspected.
+    """
 
     info: EngineInfo
     threshold: float
@@ -231,6 +234,7 @@ class EngineReady(_Message, frozen=True, kw_only=True):
     heatmap_scale: float
     heatmap_offset: float
     calibration_sha256: str
+    roi_sha256: str | None = None
     recipe_sha256: str | None = None
     good_scores: ScoreQuantiles | None = None
     review: Review | None = None

@@ -1,190 +1,195 @@
-"""Measures the drift charts: false alarms of steady lines, and whether a drift is announced in time.
+"""Measures the drift charts on parts that a model judges: rendered ones, or images moved and lit at random.
 
-    python -m tools.bench_drift rates
-    python -m tools.bench_drift brightness --model models/demo --png docs/images/drift.png
+    python -m tools.bench_drift drifts --png docs/images/drift.png
+    python -m tools.bench_drift measures
+    python -m tools.bench_drift steady
+    python -m tools.bench_drift rejects
 
-`rates` simulates baselines and steady lines of several distributions and correlations. `brightness` shows a
-model parts whose brightness changes by 10 % over 1,000 parts, and its false-reject rate before, when
-it is announced, and at the end: rendered parts, or with --parts the images of a folder, shifted and lit at
-random.
+Each takes --model, and --parts for a folder of good images. Lines whose neighbouring parts are alike are
+simulated by tools.bench_drift_lines.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 
 from calibration.camera_drift import Baselines, CameraDrift, Tolerances
-from calibration.drift import CHARTS, LevelChart, level_limit
-from calibration.drift_baseline import fit_level
-from calibration.frame_measures import FrameMeasures, measure
-from calibration.run_length import WEIGHT
+from calibration.drift import CHARTS, LEVELS, REJECTS, level_limit, level_values
+from calibration.threshold import beta_quantile
+from tools.drift_lines import BASELINE_PARTS, Values, alarms, simulate
+from tools.drift_parts import DRIFTS, Judge, Pixels, Seen, Source, lit, look, rendered, varied
+from tools.drift_rejects import CONFIDENCE, most_times, tail_times
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Marginal = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+    from engines.engine import Engine
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-FALSE_ALARM_PARTS, BASELINE_PARTS = 20_000, 1_000
+Model = Annotated[Path, typer.Option(help="Folder of the model that judges the parts.")]
+Parts = Annotated[Path | None, typer.Option(help="Folder of good images; default: rendered parts.")]
+DEMO = Path("models/demo")
+FALSE_ALARM_PARTS, LINES = 20_000, 200
 TOLERANCES = Tolerances(0.02, 0.05, 1.0)
-BLOCK = 2_000
-
-
-class Seen(NamedTuple):
-    """What is known of one part."""
-
-    measures: FrameMeasures
-    score: float
-
-
-def steady_alarms(
-    rng: np.random.Generator, marginal: Marginal, correlation: float, *, lines: int, parts: int
-) -> NDArray[np.int64]:
-    """False alarms of one level chart on each of many lines, every one with a baseline of its own."""
-    innovation = math.sqrt(1 - correlation**2)
-    latent = rng.standard_normal(lines)
-
-    def series(count: int) -> NDArray[np.float64]:
-        nonlocal latent
-        found = np.empty((count, lines))
-        for i in range(count):
-            latent = correlation * latent + innovation * rng.standard_normal(lines)
-            found[i] = latent
-        return marginal(found)
-
-    limit = level_limit(FALSE_ALARM_PARTS, BASELINE_PARTS)
-    fitted = [fit_level(column.tolist(), finest=1e-6) for column in series(BASELINE_PARTS).T]
-    charts = [LevelChart(baseline, limit=limit, tolerance=0.0) for baseline in fitted]
-    limits = np.array([chart.limit for chart in charts])
-    learned = np.array([baseline.correlation for baseline in fitted])
-    scales = [baseline.scale for baseline in fitted]
-    average, before = np.zeros(lines), np.zeros(lines)
-    alarms = np.zeros(lines, np.int64)
-    armed: NDArray[np.bool_] = np.ones(lines, np.bool_)
-    for _ in range(parts // BLOCK):
-        normal = np.stack([scale(column) for scale, column in zip(scales, series(BLOCK).T, strict=True)])
-        for score in normal.T:
-            average += WEIGHT * ((score - learned * before) / np.sqrt(1 - learned**2) - average)
-            before = score
-            hit = armed & (np.abs(average) > limits)
-            alarms += hit
-            armed = np.asarray(~hit & (armed | (np.abs(average) < limits / 2)))
-    return alarms
-
-
-def _marginals(model: Path) -> dict[str, Marginal]:
-    """Distributions by name; that of real scores is smoothed between those of a calibration."""
-    from calibration.record import FILE_NAME, Calibration
-    from engines.records import read_record
-
-    def normal_cdf(z: NDArray[np.float64]) -> NDArray[np.float64]:
-        grid = np.linspace(-6, 6, 4_001)
-        return np.interp(z, grid, [0.5 * math.erfc(-x / math.sqrt(2)) for x in grid])
-
-    record = read_record(
-        model / FILE_NAME, Calibration, None, ValueError, missing="scores", do="Name a model folder."
-    )
-    counts = np.concatenate([[0], np.cumsum(record.histogram.counts)])
-    edges = np.array(record.histogram.edges)
-    return {
-        "normal": lambda z: z,
-        "lognormal": lambda z: np.exp(0.5 * z),
-        "exponential": lambda z: -np.log1p(-np.minimum(normal_cdf(z), 1 - 1e-12)),
-        f"scores of {model.name}": lambda z: np.interp(normal_cdf(z), counts / counts[-1], edges),
-    }
+SETTLED_PARTS = 200
+"""Between the last baseline and a drift."""
+OTHERS = 1_000_000
+"""Number of the first part on which false rejects are counted: none of a baseline."""
+Trace = list[tuple[float, float]]
 
 
 @app.command()
-def rates(
-    model: Path = Path("models/demo"),
-    lines: Annotated[int, typer.Option(help="Baselines of each kind.")] = 300,
-    parts: Annotated[int, typer.Option(help="Steady parts after each.")] = 100_000,
-) -> None:
-    """Print false alarms per 20,000 parts, stated and simulated."""
-    stated = 1 / len(CHARTS)
-    print(f"stated for a chart: at most {stated:.3f} in {FALSE_ALARM_PARTS} parts; {lines} lines")
-    for name, marginal in _marginals(model).items():
-        for correlation in (0.0, 0.5, 0.8, 0.9):
-            rng = np.random.default_rng(int(correlation * 10))
-            alarms = steady_alarms(rng, marginal, correlation, lines=lines, parts=parts)
-            rate = alarms * FALSE_ALARM_PARTS / parts
-            error = rate.std() / math.sqrt(lines)
-            print(f"{name:16} correlation {correlation}: {rate.mean():.3f} +- {error:.3f}", flush=True)
-
-
-@app.command()
-def brightness(
-    model: Path = Path("models/demo"),
-    parts: Annotated[Path | None, typer.Option(help="Folder of good images; default: rendered.")] = None,
-    change: Annotated[float, typer.Option(help="Of brightness, over all drifting parts.")] = -0.1,
-    drifting: int = 1_000,
-    png: Path | None = None,
-) -> None:
-    """Say with which part a drift is announced, and the false-reject rate at every stage of it."""
-    from calibration.record import FILE_NAME, load_calibration
+def drifts(model: Model = DEMO, parts: Parts = None, drifting: int = 1_000, png: Path | None = None) -> None:
+    """Say with which part each drift is announced first; draw the charts while the light fades."""
     from engines.load import open_engine
 
-    source = _rendered() if parts is None else _varied(parts, model)
     with open_engine(model, runtime="onnxruntime", threads=1) as engine:
-        threshold = load_calibration(model / FILE_NAME, model_sha256=engine.info.model_sha256).threshold
-
-        def see(number: int, light: float) -> Seen:
-            pixels = np.clip(np.rint(source(number).astype(np.float32) * light), 0, 255).astype(np.uint8)
-            return Seen(measure(pixels), engine.infer(pixels).score)
-
-        steady = [see(i, 1.0) for i in range(BASELINE_PARTS + 200)]
-        drift = [see(len(steady) + i, 1 + change * (i + 1) / drifting) for i in range(drifting)]
-        traces, announced = _watch(steady, drift, threshold)
-        if png is not None:
-            _draw(png, traces, len(steady), change)
-        _print_rejects("steady", steady, threshold)
-        for share in (0.0, announced / drifting, 0.5, 1.0):  # of the same parts
-            light = 1 + change * share
-            seen = [see(50_000 + i, light) for i in range(300)]
-            _print_rejects(f"brightness {change * share:+.1%}", seen, threshold)
+        judge = partial(_score, engine)
+        _drift(_source(parts, model), judge, threshold=_threshold(model), drifting=drifting, png=png)
 
 
-def _print_rejects(name: str, seen: list[Seen], threshold: float) -> None:
+@app.command()
+def measures(model: Model = DEMO, parts: Parts = None, drifting: int = 1_000) -> None:
+    """The same without the model's scores, much sooner: brightness, sharpness and place alone."""
+    _drift(_source(parts, model), lambda _: 0.0, threshold=1.0, drifting=drifting, png=None)
+
+
+def _drift(source: Source, judge: Judge, *, threshold: float, drifting: int, png: Path | None) -> None:
+    known = _learn(judge, source, threshold)
+    known += [look(judge, source(len(known) + i)) for i in range(SETTLED_PARTS)]
+    for drift in DRIFTS:
+        print(f"{drift.name} by {drift.amount:+g} {drift.unit} over {drifting} parts:", flush=True)
+        steps = [drift.amount * (i + 1) / drifting for i in range(drifting)]
+        seen = [look(judge, drift.change(source(len(known) + i), step)) for i, step in enumerate(steps)]
+        traces, warned = _watch(known + seen, threshold)
+        for part, chart in warned:
+            after = part - len(known)
+            where = f"at {steps[after - 1]:+.2f} {drift.unit}" if after > 0 else "while it was steady"
+            print(f"  {chart} with part {after}, {where}")
+        print(f"  rejected: {sum(one.score >= threshold for one in seen)} of {drifting}", flush=True)
+        if png is not None and drift is DRIFTS[0]:
+            _draw(png, traces, len(known), f"{drift.name} begins to change")
+
+
+@app.command()
+def steady(model: Model = DEMO, parts: Parts = None, count: int = 20_000) -> None:
+    """Count the alarms of steady parts after the baseline, and of parts drawn from them anew on 200 lines."""
+    from engines.load import open_engine
+
+    source, threshold = _source(parts, model), _threshold(model)
+    with open_engine(model, runtime="onnxruntime", threads=1) as engine:
+        judge = partial(_score, engine)
+        seen = _learn(judge, source, threshold)
+        learned = len(seen)
+        seen += [look(judge, source(learned + i)) for i in range(count)]
+    warned = _watch(seen, threshold)[1]
     rejected = sum(one.score >= threshold for one in seen)
-    print(f"{name}: {rejected} of {len(seen)} good parts rejected, {rejected / len(seen):.2%}", flush=True)
+    print(f"warned in {count} steady parts: {warned or 'none'}; rejected: {rejected} of {len(seen)}")
+    print(
+        f"drawn anew, alarms of a chart in {FALSE_ALARM_PARTS} parts (stated: at most {1 / len(CHARTS):.3f}):"
+    )
+    limit = level_limit(FALSE_ALARM_PARTS, BASELINE_PARTS)
+    values = [level_values(one.measures, one.score) for one in seen if one.score < threshold]
+    for chart in LEVELS:
+        known, rng = np.array([value[chart] for value in values]), np.random.default_rng(4)
+
+        lines = simulate(partial(_drawn, rng, known), parts=FALSE_ALARM_PARTS, limit=limit)
+        found = alarms(lines)
+        print(f"  {chart}: {found.mean():.3f} +- {found.std() / math.sqrt(LINES):.3f}", flush=True)
 
 
-def _watch(
-    steady: list[Seen], drift: list[Seen], threshold: float
-) -> tuple[dict[str, list[tuple[float, float]]], int]:
-    """Statistic and limit of every chart, part by part, and the drift's part that was announced first.
+@app.command()
+def rejects(
+    model: Model = DEMO,
+    parts: Parts = None,
+    count: int = 3_000,
+    percents: Annotated[str, typer.Option(help="Changes of brightness.")] = "-2,-5,-10,-20,-30,10,20",
+) -> None:
+    """Print the false-reject rate of the same good parts under each brightness, with its bounds."""
+    from engines.load import open_engine
 
-    Prints what is announced.
-    """
-    first = len(drift)
-    camera = CameraDrift(
+    source, threshold = _source(parts, model), _threshold(model)
+    levels = [0.0, *(float(text) for text in percents.split(","))]
+    with open_engine(model, runtime="onnxruntime", threads=1) as engine:
+        scores = np.array([_scores(engine, source(OTHERS + i), levels) for i in range(count)])
+    failed = scores >= threshold
+    for level, column, score in zip(levels, failed.T, scores.T, strict=True):
+        found = int(column.sum())
+        low = beta_quantile(1 - (1 + CONFIDENCE) / 2, found, count) if found else 0.0
+        high = beta_quantile((1 + CONFIDENCE) / 2, found + 1, count)
+        tail = tail_times(scores[:, 0], score, threshold)
+        times = most_times(int((column & ~failed[:, 0]).sum()), int(failed[:, 0].sum()))
+        print(
+            f"brightness {level:+g} %: {found} of {count} good parts rejected, {low:.2%} .. {high:.2%}, "
+            f"at most {times:.2f} times the steady rate; by the tail {tail.estimate:.2f}, at most "
+            f"{tail.most:.2f} times; median score {np.median(score) / threshold:.2f} of the threshold"
+        )
+
+
+def _scores(engine: Engine, pixels: Pixels, percents: list[float]) -> list[float]:
+    return [engine.infer(lit(pixels, percent)).score for percent in percents]
+
+
+def _source(parts: Path | None, model: Path) -> Source:
+    return rendered() if parts is None else varied(parts, model)
+
+
+def _threshold(model: Path) -> float:
+    from calibration.record import FILE_NAME, load_calibration
+    from engines.manifest import load_manifest
+
+    return load_calibration(model / FILE_NAME, model_sha256=load_manifest(model).model_sha256).threshold
+
+
+def _score(engine: Engine, pixels: Pixels) -> float:
+    return engine.infer(pixels).score
+
+
+def _learn(judge: Judge, source: Source, threshold: float) -> list[Seen]:
+    """Steady parts until every chart has its baseline; prints what they say."""
+    camera, seen = _camera(), list[Seen]()
+    while not camera.complete:
+        seen.append(look(judge, source(len(seen))))
+        camera.add(seen[-1].measures, seen[-1].score, failed=seen[-1].score >= threshold, part=len(seen))
+    for chart, level in camera.baselines.levels.items():
+        print(f"{chart}: learned from {level.parts} parts, inflation {level.inflation:.1f}")
+    print("\n".join(["doubts:", *camera.doubts]) if camera.doubts else "no doubts", flush=True)
+    return seen
+
+
+def _camera() -> CameraDrift:
+    return CameraDrift(
         Baselines(),
         baseline_parts=BASELINE_PARTS,
         false_alarm_parts=FALSE_ALARM_PARTS,
         tolerances=TOLERANCES,
         limits={},
     )
-    traces: dict[str, list[tuple[float, float]]] = {chart: [] for chart in CHARTS}
-    for number, seen in enumerate(steady + drift, start=1):
-        failed = seen.score >= threshold
-        for warned in camera.add(seen.measures, seen.score, failed=failed, part=number):
-            after = number - len(steady)
-            first = min(first, after) if after > 0 else first
-            print(f"{warned.chart} announced {after} parts after the drift began", flush=True)
+
+
+def _drawn(rng: np.random.Generator, known: Values, parts: int) -> Values:
+    return rng.choice(known, (parts, LINES))
+
+
+def _watch(seen: list[Seen], threshold: float) -> tuple[dict[str, Trace], list[tuple[int, str]]]:
+    """Statistic and limit of every chart, part by part, and all warnings: part and chart."""
+    camera = _camera()
+    traces: dict[str, Trace] = {chart: [] for chart in CHARTS}
+    warnings = []
+    for number, one in enumerate(seen, start=1):
+        failed = one.score >= threshold
+        warned = camera.add(one.measures, one.score, failed=failed, part=number)
+        warnings += [(number, warning.chart) for warning in warned]
         for chart, stand in camera.readings.items():
             traces[chart].append((math.nan, math.nan) if stand is None else stand[0][1:3])
-    for doubt in camera.doubts:
-        print(f"doubt: {doubt}")
-    return traces, first
+    return traces, warnings
 
 
-def _draw(path: Path, traces: dict[str, list[tuple[float, float]]], first: int, change: float) -> None:
+def _draw(path: Path, traces: dict[str, Trace], first: int, text: str) -> None:
     from tools.plot import BLUE, GREY, RED, Chart, Span, save_charts
 
     charts = []
@@ -192,46 +197,18 @@ def _draw(path: Path, traces: dict[str, list[tuple[float, float]]], first: int, 
         known = [(i, *point) for i, point in enumerate(trace, start=1) if math.isfinite(point[0])]
         numbers, statistics, limits = zip(*known, strict=True)
         limit = limits[-1]
-        low = 0.0 if name == "rejects" else -2.5 * limit
-        chart = Chart(name, Span(numbers[0], len(trace)), Span(low, 2.5 * limit), height_px=170)
+        low = 0.0 if name == REJECTS else -1.8 * limit
+        chart = Chart(name, Span(1, len(trace)), Span(low, 1.8 * limit), height_px=170)
         chart.level(limit, RED)
         if low < 0:
             chart.level(-limit, RED)
-        chart.mark(first, f"brightness begins to change by {change:.0%}", GREY)
-        found = next((n for n, value, _ in known if n > first and abs(value) > limit), None)
+        chart.mark(first, text, GREY)
         chart.curve(numbers, statistics, BLUE)
+        found = next((n for n, value, _ in known if n > first and abs(value) > limit), None)
         if found is not None:
             chart.mark(found, f"part {found - first}", RED, row=1)
         charts.append(chart)
     save_charts(path, charts)
-
-
-def _rendered() -> Callable[[int], NDArray[np.uint8]]:
-    """Simulated parts, every seventh: neighbours are not alike."""
-    from pipeline.cameras.part import render_part
-
-    def part(number: int) -> NDArray[np.uint8]:
-        return render_part(
-            9_000, 7 * number, width_px=512, height_px=512, pixel_format="Mono8", defect_rate=0.0
-        ).pixels
-
-    return part
-
-
-def _varied(folder: Path, model: Path) -> Callable[[int], NDArray[np.uint8]]:
-    """Images of a folder in random order, each moved by up to 3 px and lit by its own 1 %."""
-    from calibration.dataset import ImageFiles, good_parts
-    from engines.manifest import load_manifest
-
-    images = ImageFiles.for_model(good_parts(folder), load_manifest(model))
-
-    def part(number: int) -> NDArray[np.uint8]:
-        rng = np.random.default_rng(number)
-        image = images[int(rng.integers(len(images)))]
-        moved = np.roll(image, tuple(rng.integers(-3, 4, 2)), axis=(0, 1))
-        return np.asarray(np.clip(np.rint(moved * rng.normal(1.0, 0.01)), 0, 255), np.uint8)
-
-    return part
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from calibration.camera_drift import Baselines, CameraDrift, Tolerances
 from calibration.drift import CHARTS, LevelChart, RejectsChart, level_limit
-from calibration.drift_baseline import apart, fit_level, fit_rejects
+from calibration.drift_baseline import HIGHEST_INFLATION, apart, fit_level, fit_rejects, needed
 from calibration.frame_measures import FrameMeasures
 from calibration.threshold import score_quantiles
 
@@ -125,11 +125,71 @@ def test_a_baseline_of_bad_parts_is_not_taken() -> None:
     assert parts.camera.readings == dict.fromkeys(CHARTS)
 
 
-def test_an_unsteady_baseline_says_so() -> None:
+def test_a_line_that_is_not_steady_is_learned_for_longer_and_doubted() -> None:
+    """The warming lamp takes most of the spread; all other charts are there in time."""
     parts = Parts(make_camera())
     parts.run(PARTS + 40, brightness=12.0)
-    assert any("brightness" in doubt for doubt in parts.camera.doubts)
-    assert not any("sharpness" in doubt for doubt in parts.camera.doubts)
+    readings = parts.camera.readings
+    assert [chart for chart, stand in readings.items() if stand is None] == ["brightness"]
+    assert parts.camera.learned[1] > 3 * PARTS
+    parts.run(12 * PARTS, brightness=40.0)
+    assert parts.camera.complete
+    (doubt,) = parts.camera.doubts
+    assert doubt.startswith("brightness: it wanders slowly")
+
+
+def autoregression(correlation: float, parts: int, seed: int = 1) -> np.ndarray:
+    values = np.random.default_rng(seed).normal(size=parts)
+    for i in range(1, parts):
+        values[i] = correlation * values[i - 1] + math.sqrt(1 - correlation**2) * values[i]
+    return values
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.8, 0.95])
+def test_the_inflation_is_that_of_the_autoregression(correlation: float) -> None:
+    found = fit_level(autoregression(correlation, 20_000).tolist(), finest=1e-6).inflation
+    assert found == pytest.approx((1 + 0.95 * correlation) / (1 - 0.95 * correlation), rel=0.15)
+
+
+@pytest.mark.parametrize("period", [2, 3, 16])
+def test_a_cycle_of_cavities_inflates_nothing(period: int) -> None:
+    rng = np.random.default_rng(2)
+    values = rng.normal(0.0, 3.0, period)[np.arange(1_000) % period] + rng.normal(size=1_000)
+    assert fit_level(values.tolist(), finest=1e-6).inflation < 1.3
+
+
+def test_alike_neighbours_need_more_parts_and_a_wider_limit() -> None:
+    """At most ten times as many, so that learning comes to an end."""
+    assert [needed(inflation, 1_000) for inflation in (1.0, 4.0, 8.0)] == [1_000, 1_000, 2_000]
+    assert needed(HIGHEST_INFLATION, 1_000) < 10_000
+    charts = [
+        LevelChart(fit_level(autoregression(c, 5_000).tolist(), finest=1e-6), limit=0.7, tolerance=0.0)
+        for c in (0.0, 0.5, 0.9)
+    ]
+    assert charts[0].limit < charts[1].limit < charts[2].limit < 4.0
+
+
+def test_failures_that_come_in_bunches_are_counted_in_blocks() -> None:
+    """50 of 1,000 parts failed: one after another now and then, or in five bunches of ten."""
+    alone = fit_rejects([i % 20 == 0 for i in range(1_000)], alike=1.0)
+    bunches = [i % 200 < 10 for i in range(1_000)]
+    together = fit_rejects(bunches, alike=10.2)
+    assert (alone.block, together.block) == (1, 10)
+    assert (alone.failed, together.failed) == (50, 50)
+    chart = RejectsChart(together, run_length=120_000)
+    assert not any(chart.add(failed, part).drifting for part, failed in enumerate(20 * bunches, start=1))
+    assert any(chart.add(True, part).drifting for part in range(400))
+
+
+def test_many_failures_make_the_blocks_shorter() -> None:
+    rng = np.random.default_rng(3)
+    baseline = fit_rejects((rng.random(2_000) < 0.1).tolist(), alike=20.0)
+    assert 1 < baseline.block < 10
+    assert baseline.rate <= 0.45
+    levels = learned().camera.baselines.levels
+    wandering = msgspec.structs.replace(levels["score"], inflation=19.0)
+    camera = make_camera(Baselines(levels=levels | {"score": wandering}, rejects=baseline))
+    assert camera.doubts == ["rejects: they are many and come in bunches"]
 
 
 @settings(deadline=None)
@@ -150,7 +210,7 @@ def test_any_baseline_and_any_values_leave_the_chart_finite(known: list[float], 
 @settings(deadline=None)
 @given(st.integers(0, 50), st.integers(51, 400))
 def test_the_rate_of_rejects_is_a_bound_of_what_was_seen(failed: int, parts: int) -> None:
-    baseline = fit_rejects(failed, parts)
+    baseline = fit_rejects([i < failed for i in range(parts)], alike=1.0)
     assert min(failed / parts, 0.45) <= baseline.rate <= 0.45
     assert RejectsChart(baseline, run_length=2_000).limit >= 1
 

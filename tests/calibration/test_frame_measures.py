@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from calibration.frame_measures import measure
+from calibration.frame_measures import measure, sample_of
 from pipeline.cameras.part import render_part
 
 
@@ -49,12 +49,50 @@ def test_every_frame_has_finite_measures_within_the_frame(pixels: np.ndarray) ->
     assert -0.001 <= found.y_px <= pixels.shape[0]
 
 
-def test_it_keeps_its_budget() -> None:
+def test_what_lies_outside_the_region_changes_nothing(part: np.ndarray) -> None:
+    inspected = np.zeros(part.shape, bool)
+    inspected[100:400, 120:300] = inspected[300:420, 250:440] = True
+    sample = sample_of(inspected)
+    belt = np.random.default_rng(1).integers(0, 255, part.shape, dtype=np.uint8)
+    assert measure(np.where(inspected, part, belt), sample) == measure(part, sample)
+    assert measure(np.where(inspected, belt, part), sample) != measure(part, sample)
+
+
+def test_a_region_is_measured_like_an_image_of_its_own(part: np.ndarray) -> None:
+    inspected = np.zeros(part.shape, bool)
+    inspected[64:320, 100:421] = True
+    within, alone = measure(part, sample_of(inspected)), measure(part[64:320, 100:421])
+    assert within.brightness == pytest.approx(alone.brightness, rel=1e-5)
+    assert within.sharpness == pytest.approx(alone.sharpness, rel=1e-5)
+    assert (within.x_px, within.y_px) == pytest.approx((alone.x_px + 100, alone.y_px + 64), abs=0.01)
+
+
+def test_the_whole_image_as_a_region_is_the_image(part: np.ndarray) -> None:
+    found, whole = measure(part, sample_of(np.ones(part.shape, bool))), measure(part)
+    assert found.brightness == pytest.approx(whole.brightness, rel=1e-5)
+    assert (found.x_px, found.y_px, found.sharpness) == (whole.x_px, whole.y_px, whole.sharpness)
+
+
+@given(
+    hnp.arrays(np.uint8, st.sampled_from([(3, 3), (64, 70), (200, 5), (3, 200, 3), (90, 80, 3)])), st.data()
+)
+def test_every_region_has_finite_measures_within_the_frame(pixels: np.ndarray, data: st.DataObject) -> None:
+    inspected = data.draw(hnp.arrays(np.bool_, pixels.shape[:2]).filter(lambda mask: mask.any()))
+    found = measure(pixels, sample_of(inspected))
+    assert 0 <= found.brightness <= 255
+    assert 0 <= found.sharpness <= 255
+    assert -0.001 <= found.x_px <= pixels.shape[1]
+    assert -0.001 <= found.y_px <= pixels.shape[0]
+
+
+@pytest.mark.parametrize("region", [None, np.ones((1200, 1920), bool)])
+def test_it_keeps_its_budget(region: np.ndarray | None) -> None:
     """Of 1 ms for 1920x1200; the least of many runs, since others work on this machine, too."""
     pixels = np.random.default_rng(0).integers(0, 255, (1200, 1920), dtype=np.uint8)
+    sample = None if region is None else sample_of(region)
     times = []
     for _ in range(50):
         begin = time.perf_counter()
-        measure(pixels)
+        measure(pixels, sample)
         times.append(time.perf_counter() - begin)
     assert min(times) < 1e-3

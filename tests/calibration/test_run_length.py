@@ -58,6 +58,6 @@ def test_fewer_parts_and_alike_neighbours_make_wider_limits() -> None:
     assert limits == sorted(limits, reverse=True)
     assert limits[0] < 1.0
     assert ewma_limit(20_000, parts=100) > ewma_limit(20_000, parts=1_000) > ewma_limit(2_000, parts=1_000)
-    assert widening(0.9, parts=1_000) > widening(0.5, parts=1_000) > widening(0.5, parts=10_000) > 1
+    assert widening(10.0, parts=1_000) > widening(2.0, parts=1_000) > widening(2.0, parts=10_000) > 2**0.5
     limit = ewma_limit(20_000, parts=1_000)
     assert ewma_run_length(limit) > 20_000

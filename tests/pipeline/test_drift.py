@@ -1,5 +1,6 @@
 """Drift on a running line: learned, announced, held over a restart, released by name."""
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config import Config, ConfigError, parse_config
-from pipeline.drift_store import Held, load_drift, record_path, save_drift
+from pipeline.drift_store import DriftRecord, Held, load_drift, record_path, save_drift
 from pipeline.history.journal_files import journal_files, lines_of
 from pipeline.messages import EventHeader, Reason, ResultHeader, StatsHeader
 from pipeline.requester import Requester
@@ -108,6 +109,42 @@ def test_baselines_outlive_a_start_but_scores_not_another_calibration(tmp_path: 
         again.finish()
         charts = {chart.chart: chart.state for chart in again.station._outbox.drift.charts()}
     assert (charts["score"], charts["rejects"], charts["brightness"]) == ("learning", "learning", "steady")
+
+
+def test_nothing_outlives_another_region_of_interest(tmp_path: Path) -> None:
+    """What is measured is another part of the image: its brightness would be a drift."""
+    config = make_config(tmp_path, DARK_FROM)
+    with running(config) as line:
+        line.finish()
+    record = load_drift(config.station, "cam1")
+    save_drift(config.station, msgspec.structs.replace(record, roi_sha256="0" * 64))
+    with running(config, stop_after=3) as again:
+        again.finish()
+        assert {chart.state for chart in again.station._outbox.drift.charts()} == {"learning"}
+
+
+def test_a_hold_is_kept_from_a_record_of_other_baselines(tmp_path: Path) -> None:
+    config = make_config(tmp_path, 1)
+    path = record_path(config.station, "cam1")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = Held(since_utc="2026-01-01T00:00:00+00:00", chart="score", text="")
+    levels = {"brightness": {"knots": [1.0], "correlation": 0.2, "excursion": 0.1, "parts": 60}}
+    known = {"schema": "hlgfa.drift/1.0", "camera": "cam1", "baselines": {"levels": levels}, "held": held}
+    path.write_bytes(msgspec.json.encode(known))
+    assert load_drift(config.station, "cam1") == DriftRecord(camera="cam1", held=held)
+
+
+def test_a_hold_is_on_the_disk_before_it_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes before its name, and its name, too: a loss of power ends no hold."""
+    config, flushed = make_config(tmp_path, 1), []
+    path = record_path(config.station, "cam1")
+
+    def flush(descriptor: int) -> None:
+        flushed.append((Path(f"/proc/self/fd/{descriptor}").resolve().name, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    save_drift(config.station, DriftRecord(camera="cam1"))
+    assert flushed == [("drift-cam1.part", False), (path.parent.name, True)]
 
 
 def test_a_record_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
