@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from engines.manifest import Manifest
 
 GOOD = "good"
+HOLD_OUT = 0.2
+"""Share of the good parts that is held out for the threshold."""
 
 
 class DatasetError(CalibrationError):
@@ -36,7 +38,10 @@ class LabelledPart(NamedTuple):
 
 
 class Split(msgspec.Struct, frozen=True):
-    """Good parts by use: `fit` trains, `hold_out` gives the threshold."""
+    """Good parts by use: `fit` trains, `hold_out` gives the threshold.
+
+    Where none is held out, those of `fit` give the threshold, too (`calibration.cross_fit`).
+    """
 
     fit: list[int]
     hold_out: list[int]
@@ -183,8 +188,10 @@ def survey(paths: Sequence[Path]) -> tuple[Counter[tuple[int, int]], Counter[int
     return Counter((height, width) for height, width, _ in found), Counter(c for *_, c in found)
 
 
-def split_parts(count: int, *, seed: int, hold_out: float = 0.2) -> Split:
+def split_parts(count: int, *, seed: int, hold_out: float = HOLD_OUT) -> Split:
     """Deal good parts into the two uses at random, the same way for the same count and seed.
+
+    `hold_out` is the share of those held out, of which there are at least two; 0 holds none out.
 
     Raises:
         DatasetError: fewer than ten parts.
@@ -192,9 +199,8 @@ def split_parts(count: int, *, seed: int, hold_out: float = 0.2) -> Split:
     if count < 10:
         raise DatasetError(f"found {count} good parts, expected at least 10 (better 200). Add images.")
     order = np.random.default_rng(seed).permutation(count)
-    held, fit = (
-        sorted(int(i) for i in group) for group in np.split(order, [max(2, round(count * hold_out))])
-    )
+    most = max(2, round(count * hold_out)) if hold_out > 0 else 0
+    held, fit = (sorted(int(i) for i in group) for group in np.split(order, [most]))
     return Split(fit=fit, hold_out=held)
 
 

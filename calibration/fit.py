@@ -93,11 +93,30 @@ def fit(
         checkpoint: where to keep what a stopped training goes on from; the result has the same bits.
         weights: state dict of the backbone; None reads the installed package.
     """
+    network = new_network(geometry, settings, weights=weights)
+    parts = parts_that_fit(network, split.fit, settings, progress)
+    features = part_features(network, images, parts, settings, progress=progress, checkpoint=checkpoint)
+    fit_features(network, features, settings, progress=progress, checkpoint=checkpoint)
+    return network
+
+
+def new_network(
+    geometry: Geometry, settings: FitSettings, *, weights: Mapping[str, Tensor] | None = None
+) -> Hlgfa:
+    """A network that has learned nothing yet; the same for the same seed."""
     torch.manual_seed(settings.seed)
-    network = Hlgfa(geometry, settings.network, weights=weights)
-    parts = _that_fit(network, split.fit, settings, progress)
-    with torch.no_grad():
-        features = _features(network, images, parts, settings, progress=progress, checkpoint=checkpoint)
+    return Hlgfa(geometry, settings.network, weights=weights)
+
+
+def fit_features(
+    network: Hlgfa,
+    features: Features,
+    settings: FitSettings,
+    *,
+    progress: Progress,
+    checkpoint: Kept | None = None,
+) -> None:
+    """Fit a new network to features of good parts, copy after copy."""
     fitted: list[FittedTerm] = []
     views = [
         *(("appearance", tap) for tap in network.appearance_taps),
@@ -126,7 +145,7 @@ def fit(
             fitted_one(fit_alignment(level, data, settings.terms, copies=settings.copies))
     with torch.no_grad():
         weigh(fitted)
-    return network.eval()
+    network.eval()
 
 
 def _fit_view(network: Hlgfa, kind: str, tap: int, features: Features, settings: FitSettings) -> FittedTerm:
@@ -136,7 +155,7 @@ def _fit_view(network: Hlgfa, kind: str, tap: int, features: Features, settings:
     return fit_view(network.view_level(kind, tap), tap if high else 2 * tap, copies, settings.terms)
 
 
-def _that_fit(
+def parts_that_fit(
     network: Hlgfa, parts: Sequence[int], settings: FitSettings, progress: Progress
 ) -> Sequence[int]:
     """The parts, or evenly drawn ones of them whose features keep to the memory allowed.
@@ -171,7 +190,8 @@ class _Told:
         self.progress.step(self.name, self.done, self.total)
 
 
-def _features(
+@torch.no_grad()
+def part_features(
     network: Hlgfa,
     images: Sequence[NDArray[np.uint8]],
     parts: Sequence[int],
@@ -180,7 +200,7 @@ def _features(
     progress: Progress,
     checkpoint: Kept | None,
 ) -> Features:
-    """Features of the parts, copy after copy."""
+    """Features of the parts, copy after copy; those of a stopped training where it kept them."""
     kept = None if checkpoint is None else checkpoint.load_features()
     if kept is not None:
         return kept

@@ -24,7 +24,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class HeldOutPart(msgspec.Struct, frozen=True):
-    """A part that training did not see, with the image scores that the exported model gives it.
+    """A part with the image scores that a fit gives it which did not see it.
 
     `disturbed_score` is that of its image with nuisances as training injects them, None if it injects none.
     """
@@ -38,20 +38,27 @@ class HeldOutPart(msgspec.Struct, frozen=True):
 class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The good parts of one model, by use; `calibration.dataset.Split` says what each is for.
 
-    `roi_sha256` is the hash of the region of interest that the scores of `hold_out` were taken under, None if
-    there was none.
+    Scores of `hold_out` are the exported model's. Where nothing was held out, `left_out` has the parts of
+    `fit` with the scores of fits of the same kind that left them out (`calibration.cross_fit`). `roi_sha256`
+    is the hash of the region of interest that scores were taken under, None if there was none.
     """
 
     schema: str = SCHEMA
     model_sha256: str
     fit: list[Part]
     hold_out: list[HeldOutPart]
+    left_out: list[HeldOutPart] = []
     roi_sha256: str | None = None
 
     @property
     def seen(self) -> frozenset[str]:
         """Hashes of the parts that training saw."""
         return frozenset(part.sha256 for part in self.fit)
+
+    @property
+    def scored(self) -> list[HeldOutPart]:
+        """Parts with scores that a threshold can be taken from."""
+        return self.hold_out or self.left_out
 
 
 def save_parts(parts: Parts, path: Path) -> None:

@@ -56,8 +56,10 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     parts that training did not see. A heatmap value is `raw * heatmap_scale + heatmap_offset`, fixed for
     all images, clipped to 0..255. `roi_sha256` is the hash of the region of interest that the scores were
     taken under, None if there was none. With `nuisances`, the rate is that of parts with nuisances, too.
-    `good_scores` is what the line's own good parts are compared with. `review` says that the threshold is not
-    that of the rate but was taken from operators' marks; the bounds are those at the threshold in force.
+    With `cross_fitted` the scores are those of fits that left the parts out and so saw a few parts less than
+    the model: the bounds hold for it nearly, not exactly. `good_scores` is what the line's own good parts are
+    compared with. `review` says that the threshold is not that of the rate but was taken from operators'
+    marks; the bounds are those at the threshold in force.
     """
 
     schema: str = SCHEMA
@@ -76,6 +78,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     warning: str | None = None
     roi_sha256: str | None = None
     nuisances: bool = False
+    cross_fitted: bool = False
     good_scores: ScoreQuantiles | None = None
     review: Review | None = None
 

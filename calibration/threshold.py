@@ -45,6 +45,14 @@ def parts_needed(rate: float) -> int:
     return math.ceil(1 / rate - 1 - 1e-9)
 
 
+def parts_to_prove(rate: float, *, confidence: float = CONFIDENCE) -> int:
+    """Good parts that prove a rate of no more than this for a threshold above all of them: 299 for 1 %.
+
+    Of a true rate above it, so many parts would all stay below the threshold with 1 - confidence at most.
+    """
+    return math.ceil(math.log(1 - confidence) / math.log1p(-rate) - 1e-9)
+
+
 def fit_threshold(scores: NDArray[np.float64], rate: float, *, confidence: float = CONFIDENCE) -> Threshold:
     """Threshold such that good parts at or above it are `rate` of all good parts.
 
@@ -112,12 +120,14 @@ def calibrate(
     model_sha256: str,
     roi_sha256: str | None = None,
     nuisances: bool = False,
+    cross_fitted: bool = False,
 ) -> Calibration:
     """The calibration record of one model.
 
     The image score is the largest value of the anomaly map, so both have the same threshold: a part fails
     exactly if a region of its map does. `roi_sha256` is that of the region of interest of the scores;
-    `nuisances` says that they are those of parts with nuisances, too.
+    `nuisances` says that they are those of parts with nuisances, too, `cross_fitted` that they are those of
+    fits that left the parts out.
 
     Raises:
         CalibrationError: as `fit_threshold`, or the threshold is not above the mean pixel of good parts.
@@ -145,6 +155,7 @@ def calibrate(
         warning=threshold.warning,
         roi_sha256=roi_sha256,
         nuisances=nuisances,
+        cross_fitted=cross_fitted,
         good_scores=score_quantiles(scores[scores < threshold.value]),
     )
 

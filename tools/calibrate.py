@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def calibrate(  # noqa: PLR0917 - options of a command
     model: Annotated[Path, typer.Option(help="Model folder, e.g. models/bottle.")],
     good: Annotated[
-        Path | None, typer.Option(help="More good parts; default: those that training held out.")
+        Path | None, typer.Option(help="More good parts; default: those that training scored unseen.")
     ] = None,
     false_reject_rate: Annotated[
         float, typer.Option(help="Share of good parts that may be rejected.")
@@ -80,6 +80,7 @@ def calibrate(  # noqa: PLR0917 - options of a command
         model_sha256=manifest.model_sha256,
         roi_sha256=None if area is None else area.sha256,
         nuisances=nuisances,
+        cross_fitted=good is None and not parts.hold_out,
     )
     save_calibrated(model, area, calibration)
     _say(model / CALIBRATION, calibration, disturbed)
@@ -129,7 +130,7 @@ def _region(model: Path, manifest: Manifest, roi: Path | None, *, no_roi: bool) 
 
 
 def _held_out(model: Path, parts: Parts, area: InspectedArea | None) -> list[tuple[float, float | None]]:
-    """Scores that training took of the parts that it held out, without and with nuisances.
+    """Scores that training took of parts held out, or left out in turn, without and with nuisances.
 
     Raises:
         CalibrationError: they were taken under another region of interest.
@@ -143,7 +144,7 @@ def _held_out(model: Path, parts: Parts, area: InspectedArea | None) -> list[tup
             f"expected {region_name(sha256)}. Add --good DIR with good parts to score; the training "
             "folder serves, what training saw is left out."
         )
-    return [(part.score, part.disturbed_score) for part in parts.hold_out]
+    return [(part.score, part.disturbed_score) for part in parts.scored]
 
 
 def _scores(
@@ -197,7 +198,8 @@ def _scores(
 def _say(path: Path, calibration: Calibration, disturbed: NDArray[np.float64] | None) -> None:
     typer.echo(
         f"{path}: threshold {calibration.threshold:.4f} for a false-reject rate of "
-        f"{calibration.false_reject_rate:.2%}, from {calibration.parts} good parts; true rate in "
+        f"{calibration.false_reject_rate:.2%}, from {calibration.parts} good parts"
+        f"{', each scored by a fit without it' if calibration.cross_fitted else ''}; true rate in "
         f"{calibration.false_reject_lower:.2%} .. {calibration.false_reject_upper:.2%} at "
         f"{calibration.confidence:.0%} confidence."
     )

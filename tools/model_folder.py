@@ -13,6 +13,7 @@ import msgspec
 import torch
 
 from calibration.checkpoint import Checkpoint
+from calibration.cross_fit import cross_fit
 from calibration.dataset import ImageFiles, Split, data_hash
 from calibration.fit import FitSettings, Progress, fit
 from calibration.inspected import map_mask
@@ -23,6 +24,7 @@ from engines.engine import Engine
 from engines.export import export_onnx
 from engines.folders import whole_folder
 from engines.geometry import Geometry
+from engines.hlgfa import Hlgfa
 from engines.load import open_engine
 from engines.manifest import FILE_NAME as MANIFEST_NAME
 from engines.manifest import ONNX_NAME, Manifest, save_manifest
@@ -81,10 +83,11 @@ def write_model(
 ) -> Parts:
     """Fit, export and score the held-out parts, under a region of interest if there is one.
 
-    Writes everything of the folder but its calibration.
+    If none is held out, all are scored by fits that leave them out. Writes everything of the folder but its
+    calibration.
     """
     torch.set_num_threads(threads)
-    network = fit(data.images, data.split, geometry, settings, progress=progress, checkpoint=checkpoint)
+    network, left_out = _fitted(data, geometry, settings, progress, checkpoint, area)
     progress.step("export", 0, 1)
     onnx = export_onnx(network)
     (folder / ONNX_NAME).write_bytes(onnx)
@@ -93,10 +96,40 @@ def write_model(
     progress.step("export", 1, 1)
     with open_engine(folder, runtime="onnxruntime", threads=threads) as engine:
         parts = _parts(engine, data, progress, area, settings, geometry.hr_px)
+    parts = msgspec.structs.replace(parts, left_out=left_out)
     if area is not None:
         save_roi(area, folder / ROI_NAME)
     save_parts(parts, folder / FILE_NAME)
     return parts
+
+
+def _fitted(  # noqa: PLR0917 - told apart by type
+    data: TrainingData,
+    geometry: Geometry,
+    settings: FitSettings,
+    progress: Progress,
+    checkpoint: Checkpoint | None,
+    area: InspectedArea | None,
+) -> tuple[Hlgfa, list[HeldOutPart]]:
+    """The network, and the scores of its own parts if none is held out."""
+    if data.split.hold_out:
+        network = fit(data.images, data.split, geometry, settings, progress=progress, checkpoint=checkpoint)
+        return network, []
+    inspected = None if area is None else map_mask(area, geometry.map_shape)
+    found = cross_fit(
+        data.images,
+        data.split.fit,
+        geometry,
+        settings,
+        progress=progress,
+        checkpoint=checkpoint,
+        inspected=inspected,
+    )
+    left_out = [
+        HeldOutPart(data.names[index], data.hashes[index], *scores)
+        for index, scores in zip(found.parts, found.scores.T.tolist(), strict=True)
+    ]
+    return found.network, left_out
 
 
 def _parts(  # noqa: PLR0917 - told apart by type

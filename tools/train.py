@@ -112,8 +112,9 @@ def plan_training(
     channels: int | None = None,
     threads: int,
     roi: Path | None = None,
+    hold_out: float = 0.2,
 ) -> TrainingJob:
-    """Read and check what the long work needs.
+    """Read and check what the long work needs; `hold_out` is that of `calibration.dataset.split_parts`.
 
     Raises:
         CalibrationError: the images, their number or the region of interest cannot be used.
@@ -124,7 +125,9 @@ def plan_training(
     images = _images(good_parts(data), input_size, channels)
     geometry = _geometry(images, size)
     area = _region(roi, geometry, out)
-    training_data = TrainingData.read(data, images, split_parts(len(images), seed=settings.seed))
+    training_data = TrainingData.read(
+        data, images, split_parts(len(images), seed=settings.seed, hold_out=hold_out)
+    )
     return TrainingJob(training_data, out, geometry, settings, area, threads)
 
 

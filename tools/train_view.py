@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-STEPS = ("features", "guidance", "scoring", "export", "hold-out")
+STEPS = ("features", "fits", "guidance", "scoring", "export", "hold-out")
 RATE = 0.01
 """False-reject rate of the estimate, the default of `hlgfa calibrate`."""
 

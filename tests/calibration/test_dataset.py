@@ -21,6 +21,11 @@ def test_a_split_deals_every_part_once_and_the_same_way(count: int, seed: int) -
     assert split_parts(count, seed=seed) == split
 
 
+def test_a_split_can_hold_out_none() -> None:
+    split = split_parts(12, seed=3, hold_out=0)
+    assert (split.fit, split.hold_out) == (list(range(12)), [])
+
+
 def test_too_few_parts_are_refused() -> None:
     with pytest.raises(DatasetError, match="found 9 good parts, expected at least 10"):
         split_parts(9, seed=0)

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from calibration.record import CalibrationError
-from calibration.threshold import HEATMAP_AT_THRESHOLD, beta_quantile, calibrate, fit_threshold, parts_needed
+from calibration.threshold import (
+    HEATMAP_AT_THRESHOLD,
+    beta_quantile,
+    calibrate,
+    fit_threshold,
+    parts_needed,
+    parts_to_prove,
+)
 
 RATES = st.floats(0.001, 0.5)
 SCORES = st.lists(st.floats(0.1, 100), min_size=2, max_size=300)
@@ -50,6 +57,14 @@ def test_how_many_parts_a_rate_needs(rate: float, parts: int) -> None:
     assert parts_needed(rate) == parts
     scores = np.arange(1.0, max(parts, 2) + 1)
     assert fit_threshold(scores, rate).warning is None
+
+
+@pytest.mark.parametrize(("rate", "parts"), [(0.01, 299), (0.05, 59), (0.5, 5)])
+def test_how_many_parts_prove_a_rate_with_the_threshold_above_all_of_them(rate: float, parts: int) -> None:
+    assert parts_to_prove(rate) == parts
+    above_all = rate / 10
+    assert fit_threshold(np.arange(1.0, parts + 1), above_all).upper <= rate
+    assert fit_threshold(np.arange(1.0, parts), above_all).upper > rate
 
 
 @pytest.mark.parametrize("count", [2, 5, 20, 98])

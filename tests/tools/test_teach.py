@@ -13,34 +13,18 @@ import zmq
 
 from calibration.record import CalibrationError
 from engines.records import file_sha256
-from pipeline.client import Message, ResultSubscriber
 from pipeline.config import ConfigError
-from pipeline.messages import ResultHeader
 from pipeline.recipes.recipe import RecipeError, read_recipe
-from support.lines import make_raw_config, paint_parts
-from support.station_process import COMMAND, StationProcess, write_config
+from support.lines import paint_parts
+from support.station_process import COMMAND, StationProcess
+from support.teaching import CONFIG, PART, QUICK, a_verdict, make_teaching_station
 from tools.teach import teach
-
-CONFIG = Path("config.yaml")
-QUICK: dict[str, Any] = {"parts": 14, "steps": 1, "size": "96", "threads": 1}
-PART: dict[str, Any] = {"name": "part", "recipe": 7, "title": "Part seven", **QUICK}
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory of a station with a small simulated camera, a tiny model and no recipes."""
-    camera = {
-        "kind": "simulated",
-        "name": "cam1",
-        "width_px": 64,
-        "height_px": 64,
-        "pixel_format": "Mono8",
-        "trigger": {"source": "line"},
-        "rate_hz": 50,
-        "seed": 4,
-        "defect_rate": 0.3,
-    }
-    write_config(tmp_path, make_raw_config(tmp_path, [camera]))
+    make_teaching_station(tmp_path, recipes=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -73,16 +57,6 @@ def kill_in_training(root: Path) -> None:
         process.kill()
         _, said = process.communicate()
     assert "defective by the truth that only simulated parts have" in said
-
-
-def a_verdict(root: Path) -> ResultHeader:
-    """A result with a score that the station publishes."""
-    with ResultSubscriber(f"ipc://{root}/results") as heard:
-        for item in heard:
-            header = item.header if isinstance(item, Message) else None
-            if isinstance(header, ResultHeader) and header.score is not None:
-                return header
-    raise AssertionError("the station has ended")
 
 
 @pytest.mark.slow

@@ -12,14 +12,18 @@ import typer
 from PIL import Image
 
 from calibration.looks import Flag
-from calibration.record import CalibrationError
+from calibration.parts import HeldOutPart
+from calibration.record import Calibration, CalibrationError
+from calibration.threshold import calibrate, fit_threshold
 from pipeline.config import ConfigError, load_config, parse_config
 from pipeline.recipes.recipe import Recipe, RecipeError, RecipeFile
 from support.lines import folder_camera, make_raw_config
-from tools.teaching.collect import recorded_camera
 from tools.teaching.look import excluded, left_out
+from tools.teaching.odd import OddPart, odd_parts, said_odd
 from tools.teaching.progress import Teaching, Wish, check_same_parts, next_version
+from tools.teaching.promise import promise
 from tools.teaching.recipe_file import camera_settings, with_recipes_dir
+from tools.teaching.recorded import recorded_camera
 from tools.teaching.sheet import draw_sheet
 from tools.teaching.start import chosen_camera
 
@@ -93,6 +97,37 @@ def test_one_camera_teaches_and_all_have_its_format(tmp_path: Path) -> None:
     other = config_of(folder_camera(tmp_path), folder_camera(tmp_path, "cam2", width_px=96), root=tmp_path)
     with pytest.raises(ConfigError, match="camera cam2: found frames of 96x64 Mono8 beside 64x64 Mono8"):
         chosen_camera(other, "cam1")
+
+
+def calibration_of(parts: int) -> Calibration:
+    scores = np.random.default_rng(parts).exponential(1.0, parts) + 3
+    return calibrate(scores, rate=0.01, model_sha256="a" * 64, cross_fitted=True)
+
+
+def test_too_few_parts_promise_little_and_say_how_many_promise_more() -> None:
+    says, more = promise(calibration_of(60))
+    assert (
+        "aims at 1 % of good parts like these; 60 parts show only that it is below 4.9 % (95 % sure)" in says
+    )
+    assert more.startswith("99 parts show 1 % without extrapolation, 299 can prove no more than 1 %")
+
+
+def test_enough_parts_show_the_rate_and_more_prove_it() -> None:
+    says, more = promise(calibration_of(120))
+    assert "120 parts show that it is 0.021 % to 3 % (95 % sure)" in says
+    assert more.startswith("299 can prove no more than 1 %")
+    enough = calibration_of(400)
+    assert "hlgfa calibrate --false-reject-rate 0.0022" in promise(enough)[1]
+    assert fit_threshold(np.arange(1.0, 401), 0.0022).upper <= 0.01
+
+
+def test_a_part_that_looks_like_none_of_the_others_is_named_by_its_number() -> None:
+    scores = np.random.default_rng(0).normal(2.0, 0.3, 40)
+    scores[[6, 11]] = 5.0, 7.5
+    parts = [HeldOutPart(f"{number:04}.png", "", float(s)) for number, s in enumerate(scores, 1)]
+    assert odd_parts(parts) == [OddPart(12, 7.5), OddPart(7, 5.0)]
+    assert said_odd(odd_parts(parts)).endswith("--exclude 12,7")
+    assert odd_parts(parts[12:]) == []
 
 
 def test_settings_of_a_recipe_are_those_that_are_set() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ import zmq
 from PIL import Image
 
 from calibration.images import list_images
+from engines.records import replace_flushed, sync_directory
 from pipeline.access.keys import load_station_keys
-from pipeline.camera_config import FolderCameraConfig, RecordingCameraConfig, TriggerConfig
 from pipeline.config import ConfigError
 from pipeline.sockets import AddressInUseError, bind_socket
 from tools.source import opened, stopped_by_signals
 from tools.teaching.bars import bars
+from tools.teaching.recorded import said_format
 
 if TYPE_CHECKING:
     import threading
@@ -60,27 +62,6 @@ def check_stopped(config: Config) -> None:
         context.destroy(linger=0)
 
 
-def recorded_camera(camera: CameraConfig, source: Path) -> CameraConfig:
-    """A camera of the same name and format that serves a recording or a folder of images, none skipped.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    trigger = TriggerConfig(source="software", period_ms=1)
-    common = {
-        "name": camera.name,
-        "width_px": camera.width_px,
-        "height_px": camera.height_px,
-        "pixel_format": camera.pixel_format,
-        "trigger": trigger,
-    }
-    if source.is_dir():
-        return FolderCameraConfig(**common, directory=str(source))  # type: ignore[arg-type]
-    if source.is_file() and source.suffix == ".mcap":
-        return RecordingCameraConfig(**common, file=str(source), pace="fastest")  # type: ignore[arg-type]
-    raise ConfigError(f"--from: found {source}, expected a recording FILE.mcap, or a folder of images.")
-
-
 def collect(camera: CameraConfig, folder: Path, wanted: int) -> Collected:
     """Save frames of good parts as 0001.png and so on until there are enough, or recorded ones end.
 
@@ -96,7 +77,7 @@ def collect(camera: CameraConfig, folder: Path, wanted: int) -> Collected:
         if thread.info().paced:
             for path in list_images(folder):
                 path.unlink()
-        taker = _Taker(folder, wanted, stopped)
+        taker = _Taker(camera, folder, wanted, stopped)
         with bars() as progress:
             task = progress.add_task(f"parts of {camera.name}", total=wanted, completed=taker.kept)
             thread.begin(taker)
@@ -105,6 +86,7 @@ def collect(camera: CameraConfig, folder: Path, wanted: int) -> Collected:
         thread.join()
         thread.check()
         _check_enough(camera, taker, interrupted=stopped.is_set() and taker.kept < wanted)
+    sync_directory(folder)
     return Collected(taker.kept, taker.defective, taker.incomplete)
 
 
@@ -122,8 +104,8 @@ def _check_enough(camera: CameraConfig, taker: _Taker, *, interrupted: bool) -> 
 class _Taker:
     """Saves frames in the camera's thread; `kept` counts images that are there, with those from before."""
 
-    def __init__(self, folder: Path, wanted: int, stopped: threading.Event) -> None:
-        self._folder, self._wanted, self._stopped = folder, wanted, stopped
+    def __init__(self, camera: CameraConfig, folder: Path, wanted: int, stopped: threading.Event) -> None:
+        self._camera, self._folder, self._wanted, self._stopped = camera, folder, wanted, stopped
         self.kept = len(list_images(folder))
         self.defective = self.incomplete = 0
 
@@ -136,14 +118,27 @@ class _Taker:
         elif header.truth not in {None, GOOD}:
             self.defective += 1
         else:
+            self._check_format(frame)
             self._save(frame)
 
+    def _check_format(self, frame: Frame) -> None:
+        """One model takes frames of one format; those of a folder may have any.
+
+        Raises:
+            ConfigError: the frame has another than the camera.
+        """
+        if said_format(frame.header) != said_format(self._camera):
+            raise ConfigError(
+                f"camera {self._camera.name}: found a frame of {said_format(frame.header)} "
+                f"({frame.header.source or f'frame {frame.header.frame_id}'}), expected "
+                f"{said_format(self._camera)}. Leave it out, or set the camera right; then --force."
+            )
+
     def _save(self, frame: Frame) -> None:
-        """Beside its place first: a kill leaves no half image."""
-        path = self._folder / f"{self.kept + 1:04}.png"
-        part = path.with_suffix(".part")
-        Image.fromarray(frame.pixels).save(part, format="PNG")
-        part.replace(path)
+        """Whole or not at all, whatever stops it: an image that is there counts when the teaching goes on."""
+        png = io.BytesIO()
+        Image.fromarray(frame.pixels).save(png, format="PNG")
+        replace_flushed(png.getvalue(), self._folder / f"{self.kept + 1:04}.png")
         self.kept += 1
         if self.kept >= self._wanted:
             self._stopped.set()

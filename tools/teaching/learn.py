@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from calibration.calibrated import load_calibrated
-from calibration.dataset import data_hash
+from calibration.dataset import HOLD_OUT, data_hash
+from calibration.parts import FILE_NAME, load_parts
 from calibration.record import CalibrationError
 from engines.engine import EngineError
 from engines.manifest import load_manifest
@@ -18,15 +19,17 @@ from tools.training_settings import training_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from calibration.parts import Parts
+    from calibration.parts import HeldOutPart, Parts
+    from calibration.record import Calibration
     from pipeline.config import EngineConfig
     from tools.teaching.progress import Wish
 
 
 def job_of(good: Path, model: Path, wish: Wish, *, threads: int) -> TrainingJob:
-    """The training with the defaults, as it is wished for."""
+    """The training as it is wished for; only beside a guidance parts are held out."""
     settings = training_settings("hlgfa", None, steps=wish.steps)
-    return plan_training(good, model, settings, size=wish.size, threads=threads)
+    hold_out = HOLD_OUT if settings.network.guidance.enabled else 0.0
+    return plan_training(good, model, settings, size=wish.size, threads=threads, hold_out=hold_out)
 
 
 def is_trained(job: TrainingJob) -> bool:
@@ -51,17 +54,31 @@ def train(job: TrainingJob) -> Parts:
 
 def is_calibrated(model: Path) -> bool:
     """Whether the model has a threshold that can be used."""
-    manifest = load_manifest(model)
     try:
-        load_calibrated(
-            model,
-            model_sha256=manifest.model_sha256,
-            size_px=(manifest.input_height_px, manifest.input_width_px),
-            map_shape=(manifest.map_height, manifest.map_width),
-        )
+        calibration_of(model)
     except CalibrationError:
         return False
     return True
+
+
+def calibration_of(model: Path) -> Calibration:
+    """The calibration of a model.
+
+    Raises:
+        CalibrationError: it has none that can be used.
+    """
+    manifest = load_manifest(model)
+    return load_calibrated(
+        model,
+        model_sha256=manifest.model_sha256,
+        size_px=(manifest.input_height_px, manifest.input_width_px),
+        map_shape=(manifest.map_height, manifest.map_width),
+    ).calibration
+
+
+def scored_parts(model: Path) -> list[HeldOutPart]:
+    """The parts that the threshold was taken from."""
+    return load_parts(model / FILE_NAME, model_sha256=load_manifest(model).model_sha256).scored
 
 
 def is_built(model: Path, engine: EngineConfig) -> bool:

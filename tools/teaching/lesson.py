@@ -19,11 +19,14 @@ from pipeline.frame import CHANNELS
 from pipeline.recipes.active_record import load_active
 from tools.calibrate import calibrate
 from tools.teaching import learn
-from tools.teaching.collect import check_stopped, collect, recorded_camera
+from tools.teaching.collect import check_stopped, collect
 from tools.teaching.look import choose, left_out, look_through, show, write_sheet
+from tools.teaching.odd import odd_parts, said_odd
 from tools.teaching.progress import save_teaching
+from tools.teaching.promise import promise
 from tools.teaching.proof import prove
 from tools.teaching.recipe_file import check_recipe, recipe_text, shelve
+from tools.teaching.recorded import recorded_camera
 from tools.teaching.start import ROOT, model_dir, recipe_path
 
 if TYPE_CHECKING:
@@ -154,13 +157,16 @@ class Lesson:
                 "a version is one content. Add --replace, which makes the next version."
             )
         parts = learn.train(job)
-        print(f"  {self._model}: {len(parts.fit)} parts trained, {len(parts.hold_out)} held out")
+        scored = f"{len(parts.hold_out)} held out" if parts.hold_out else "each scored by a fit without it"
+        print(f"  {self._model}: {len(parts.fit)} parts trained, {scored}")
 
     def _calibrate(self) -> None:
         if learn.is_calibrated(self._model):
             print("  threshold is there")
         else:
             calibrate(self._model)
+        if odd := odd_parts(learn.scored_parts(self._model)):
+            _warn(said_odd(odd))
 
     def _write_recipe(self) -> None:
         if self._teaching.recipe_sha256 is not None:
@@ -169,7 +175,12 @@ class Lesson:
         wish, version = self._teaching.wish, self._teaching.version
         draft = self._folder / "recipe.yaml"
         text = recipe_text(
-            self._config, number=wish.recipe, title=wish.title, version=version, model=self._model
+            self._config,
+            number=wish.recipe,
+            title=wish.title,
+            version=version,
+            model=self._model,
+            notes=promise(learn.calibration_of(self._model)),
         )
         draft.write_text(text)
         for passed in check_recipe(draft, self._config):
@@ -182,10 +193,10 @@ class Lesson:
     def _prove(self) -> None:
         proof = prove(self._model, self._good, self._config.engine)
         deadline_ms = self._config.station.deadline_ms
+        which = "that training did not see" if proof.unseen else "that taught"
         print(
-            f"  ok  of {proof.parts} parts that training did not see {proof.passed} pass; with a drawn "
-            f"defect {proof.caught} of {proof.parts} fail; "
-            f"{proof.inference_ms:.0f} ms each of {deadline_ms:g}"
+            f"  ok  of {proof.parts} parts {which} {proof.passed} pass; with a drawn defect {proof.caught} "
+            f"of {proof.parts} are rejected; {proof.inference_ms:.0f} ms each of {deadline_ms:g}"
         )
         if proof.inference_ms > deadline_ms / 2:
             _warn("judging takes more than half of station.deadline_ms here. See hlgfa bench.")
@@ -194,6 +205,8 @@ class Lesson:
         number, config = self._teaching.wish.recipe, self._origin
         seconds = ", ".join(f"{name} {took_s:.1f} s" for name, took_s in self._took)
         print(f"\n{seconds}; in all {sum(took_s for _, took_s in self._took):.0f} s")
+        for line in promise(learn.calibration_of(self._model)):
+            print(line)
         active = load_active(Path(self._config.station.journal_dir))
         if active is not None and active.id == number and active.version != self._teaching.version:
             _warn(

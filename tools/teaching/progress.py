@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from calibration.record import CalibrationError
-from engines.records import read_record, write_record
+from engines.records import indented_json, read_record, replace_flushed, sync_directory
 from pipeline.recipes.recipe import RecipeError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     source: str | None = None
     exclude: tuple[int, ...] = ()
     keep: bool = False
-    steps: int | None = None
+    steps: int = 0
     size: str = "256"
 
 
@@ -65,8 +65,9 @@ def load_teaching(folder: Path) -> Teaching:
 
 
 def save_teaching(folder: Path, teaching: Teaching) -> None:
-    """Write the record; a reader never sees half of it."""
-    write_record(teaching, folder / FILE_NAME)
+    """Write the record; what it says was collected is on the disk before it."""
+    replace_flushed(indented_json(teaching), folder / FILE_NAME)
+    sync_directory(folder)
 
 
 def check_same_parts(folder: Path, before: Wish, now: Wish) -> None:

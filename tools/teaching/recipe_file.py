@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
+from engines.records import replace_flushed, sync_directory
 from pipeline.config import ConfigError, parse_config
 from pipeline.preflight import check_plan
 from pipeline.recipes.plan import make_plan
@@ -17,6 +18,8 @@ from pipeline.recipes.shelf import RecipeShelf
 from pipeline.yaml_text import read_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pipeline.camera_config import CameraConfig
     from pipeline.config import Config
 
@@ -36,8 +39,13 @@ def existing_recipe(config: Config, number: int) -> RecipeFile | None:
     return next((found for found in usable if found.recipe.id == number), None)
 
 
-def recipe_text(config: Config, *, number: int, title: str, version: int, model: Path) -> str:
-    """A recipe with everything as config.yaml has it now, so that a later change there does not change it."""
+def recipe_text(
+    config: Config, *, number: int, title: str, version: int, model: Path, notes: Iterable[str]
+) -> str:
+    """A recipe with everything as config.yaml has it now, so that a later change there does not change it.
+
+    `notes` are lines for people at its head.
+    """
     cameras = {camera.name: camera_settings(camera) for camera in config.cameras}
     raw = {
         "id": number,
@@ -49,7 +57,8 @@ def recipe_text(config: Config, *, number: int, title: str, version: int, model:
         "deadline_ms": config.station.deadline_ms,
         "cameras": {name: settings for name, settings in cameras.items() if settings},
     }
-    return "# Written by hlgfa teach.\n" + yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
+    head = "".join(f"# {line}\n" for line in ("Written by hlgfa teach.", *notes))
+    return head + yaml.safe_dump(raw, sort_keys=False, allow_unicode=True)
 
 
 def camera_settings(camera: CameraConfig) -> dict[str, Any]:
@@ -75,9 +84,8 @@ def check_recipe(path: Path, config: Config) -> list[str]:
 
 def shelve(draft: Path, place: Path) -> str:
     """Put the checked draft on the shelf, whole or not at all; returns the hash of its text."""
-    part = place.with_suffix(".part")
-    part.write_bytes(draft.read_bytes())
-    part.replace(place)
+    replace_flushed(draft.read_bytes(), place)
+    sync_directory(place.parent)
     return read_recipe(place).text_sha256
 
 

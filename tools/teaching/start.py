@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from calibration.record import CalibrationError
+from engines.records import replace_flushed, sync_directory
 from pipeline.config import Config, ConfigError, load_config
 from pipeline.frame import CHANNELS
 from pipeline.recipes.shelf import RecipeShelf
@@ -25,6 +26,7 @@ from tools.teaching.progress import (
     save_teaching,
 )
 from tools.teaching.recipe_file import existing_recipe, with_recipes_dir
+from tools.teaching.recorded import recorded_camera, said_format
 
 if TYPE_CHECKING:
     from pipeline.camera_config import CameraConfig
@@ -55,9 +57,8 @@ def usable_config(path: Path, recipes_dir: str | None) -> Config:
             )
         changed = with_recipes_dir(path.read_text(), recipes_dir, origin=str(path))
         Path(recipes_dir).mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(changed)
-        part.replace(path)
+        replace_flushed(changed.encode(), path)
+        sync_directory(path.parent)
         typer.echo(f"{path}: recipes_dir is {recipes_dir} now")
         config = load_config(path)
     elif recipes_dir not in {None, config.recipes_dir}:
@@ -80,7 +81,7 @@ def chosen_camera(config: Config, name: str | None) -> CameraConfig:
     for other in config.cameras:
         if _format(other) != _format(camera):
             raise ConfigError(
-                f"camera {other.name}: found frames of {_said(other)} beside {_said(camera)} of "
+                f"camera {other.name}: found frames of {said_format(other)} beside {said_format(camera)} of "
                 f"{camera.name}, expected one format: one model judges all cameras of a station."
             )
     return camera
@@ -88,10 +89,6 @@ def chosen_camera(config: Config, name: str | None) -> CameraConfig:
 
 def _format(camera: CameraConfig) -> tuple[int, int, int]:
     return camera.width_px, camera.height_px, CHANNELS[camera.pixel_format]
-
-
-def _said(camera: CameraConfig) -> str:
-    return f"{camera.width_px}x{camera.height_px} {camera.pixel_format}"
 
 
 def begin(
@@ -105,7 +102,7 @@ def begin(
     source: Path | None,
     exclude: tuple[int, ...],
     keep: bool,
-    steps: int | None,
+    steps: int,
     size: str,
     replace: bool,
     resume: bool,
@@ -115,6 +112,7 @@ def begin(
 
     Raises:
         CalibrationError: the folder or the model exists, or there is nothing to go on from.
+        ConfigError: the source has nothing of this camera.
         RecipeError: the recipe exists and may not be replaced.
     """
     wish = Wish(
@@ -134,6 +132,8 @@ def begin(
     before = _before(folder, resume=resume, force=force)
     if before is not None:
         check_same_parts(folder, before.wish, wish)
+    if source is not None and (before is None or before.collected is None):
+        recorded_camera(camera, source)
     version = next_version(before, wish, existing_recipe(config, recipe), replace=replace)
     _check_model_free(config, model_dir(config, name, version), recipe, made=before is not None, force=force)
     _check_file_free(config, name, recipe)
