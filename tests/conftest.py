@@ -3,12 +3,16 @@
 What a test leaves changed in logging is undone, and told at the end (support.logging_guard).
 """
 
+from typing import Any
+
 import pytest
 
 from support.logging_guard import State, restore, state
 
 _BEFORE = pytest.StashKey[State]()
 _CHANGED = pytest.StashKey[list[str]]()
+_FOUND = pytest.StashKey[list[str]]()
+_FROM_WORKER = "logging_changed"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,8 +38,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         restore(before)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of xdist has no summary of its own: the one who started it tells."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_FROM_WORKER] = session.stash.get(_CHANGED, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a worker has found, if it has come to its end."""
+    found = getattr(node, "workeroutput", {}).get(_FROM_WORKER, [])
+    node.config.stash.setdefault(_FOUND, []).extend(found)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     session = terminalreporter._session
     changed = [] if session is None else session.stash.get(_CHANGED, [])
+    changed = changed + terminalreporter.config.stash.get(_FOUND, [])
     for line in changed:
         terminalreporter.write_line(f"logging had been changed before {line}")
