@@ -72,10 +72,9 @@ COMPUTING := tests/real_data $(addprefix tests/tools/,test_compare_methods.py te
   test_wire_docs.py) tests/engines tests/calibration tests/contracts/test_engine_contract.py tests/test_demo_model.py \
   tests/fuzz tests/deploy tests/upgrade
 # What measures times, or has real devices, deadlines under a second or processes that must not fall silent: one at a time.
-ALONE := tests/browser/test_page.py tests/faults tests/contracts/test_camera_contract.py \
-  $(addprefix tests/pipeline/,access/test_secured_line.py cameras gateways/test_modbus.py history/test_history.py \
-  recipes/test_station_recipes.py test_capture.py test_consumers.py test_publisher.py test_realtime.py \
-  test_station.py test_triggers.py test_watchdog.py test_worker.py) tests/replay \
+ALONE := tests/faults tests/contracts/test_camera_contract.py tests/pipeline/cameras \
+  $(addprefix tests/pipeline/,history/test_history.py test_capture.py test_publisher.py test_realtime.py \
+  test_station.py test_triggers.py test_watchdog.py test_worker.py) \
   $(addprefix tests/tools/,test_gateway_latency.py test_soak.py)
 SHARED := --dist loadfile --no-loadscope-reorder
 # All else starts lines, readers and browsers on ports of its own, and mostly waits for them: two at a time.
