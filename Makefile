@@ -73,7 +73,7 @@ COMPUTING := tests/real_data $(addprefix tests/tools/,test_compare_methods.py te
   tests/fuzz tests/deploy tests/upgrade
 # What measures times, or has real devices, deadlines under a second or processes that must not fall silent: one at a time.
 ALONE := tests/faults tests/contracts/test_camera_contract.py tests/pipeline/cameras \
-  $(addprefix tests/pipeline/,history/test_history.py test_capture.py test_publisher.py test_realtime.py \
+  $(addprefix tests/pipeline/,gateways history/test_history.py test_capture.py test_publisher.py test_realtime.py \
   test_station.py test_triggers.py test_watchdog.py test_worker.py) \
   $(addprefix tests/tools/,test_gateway_latency.py test_soak.py)
 SHARED := --dist loadfile --no-loadscope-reorder
