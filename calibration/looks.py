@@ -125,7 +125,7 @@ def _blurred(looks: Sequence[Look]) -> dict[int, float]:
     """Sharpness of blurred images as a share of the median's."""
     logs = np.array([math.log(max(one.sharpness, 1e-6)) for one in looks])
     below = np.median(logs) - logs
-    limit = _limit(logs, math.log(BLUR_FACTOR))
+    limit = far_from_median(logs, math.log(BLUR_FACTOR))
     return {int(i): math.exp(-below[i]) for i in np.flatnonzero(below > limit)}
 
 
@@ -134,14 +134,14 @@ def _badly_exposed(looks: Sequence[Look]) -> dict[int, str]:
     clipped = np.array([one.clipped for one in looks])
     off, more = means - np.median(means), clipped - np.median(clipped)
     found = {}
-    for index in np.flatnonzero(more > _limit(clipped, CLIPPED_SHARE)):
+    for index in np.flatnonzero(more > far_from_median(clipped, CLIPPED_SHARE)):
         found[int(index)] = f"{clipped[index]:.0%} black or white"
-    for index in np.flatnonzero(abs(off) > _limit(means, MEAN_LEVELS)):
+    for index in np.flatnonzero(abs(off) > far_from_median(means, MEAN_LEVELS)):
         found[int(index)] = f"{'dark' if off[index] < 0 else 'bright'}: {off[index]:+.0f} levels"
     return found
 
 
-def _limit(values: NDArray[np.float64], least: float) -> float:
-    """How far from the median a value may be."""
+def far_from_median(values: NDArray[np.float64], least: float = 0.0) -> float:
+    """How far from the median a value may be: `SPREADS` robust standard deviations, and at least `least`."""
     deviation = float(np.median(abs(values - np.median(values))))
     return max(least, SPREADS * 1.4826 * deviation)

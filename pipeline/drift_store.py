@@ -9,7 +9,7 @@ import msgspec
 
 from calibration.camera_drift import Baselines
 from calibration.drift import SCORE
-from engines.records import indented_json, read_record, replace_flushed, sync_directory
+from engines.records import read_record, sync_directory, write_record
 from pipeline.config import ConfigError
 
 if TYPE_CHECKING:
@@ -104,5 +104,5 @@ def save_drift(station: StationConfig, record: DriftRecord) -> None:
     """
     path = record_path(station, record.camera)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_flushed(indented_json(record), path)
+    write_record(record, path)
     sync_directory(path.parent)

@@ -22,7 +22,7 @@ import typer
 from calibration.camera_drift import Baselines, CameraDrift, Tolerances
 from calibration.drift import CHARTS, LEVELS, REJECTS, level_limit, level_values
 from calibration.threshold import beta_quantile
-from tools.drift_lines import BASELINE_PARTS, Values, alarms, simulate
+from tools.drift_lines import BASELINE_PARTS, FALSE_ALARM_PARTS, Values, alarms, simulate
 from tools.drift_parts import DRIFTS, Judge, Pixels, Seen, Source, lit, look, rendered, varied
 from tools.drift_rejects import CONFIDENCE, most_times, tail_times
 
@@ -33,7 +33,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Model = Annotated[Path, typer.Option(help="Folder of the model that judges the parts.")]
 Parts = Annotated[Path | None, typer.Option(help="Folder of good images; default: rendered parts.")]
 DEMO = Path("models/demo")
-FALSE_ALARM_PARTS, LINES = 20_000, 200
+LINES = 200
 TOLERANCES = Tolerances(0.02, 0.05, 1.0)
 SETTLED_PARTS = 200
 """Between the last baseline and a drift."""

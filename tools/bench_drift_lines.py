@@ -18,6 +18,7 @@ from calibration.drift import CHARTS, RejectsChart, chart_run_length, level_limi
 from calibration.drift_baseline import fit_rejects
 from tools.drift_lines import (
     BASELINE_PARTS,
+    FALSE_ALARM_PARTS,
     Process,
     Values,
     alarms,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     Marginal = Callable[[Values], Values]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-FALSE_ALARM_PARTS = 20_000
 
 
 def processes() -> dict[str, Process]:

@@ -16,6 +16,8 @@ from calibration.run_length import WEIGHT
 Values = NDArray[np.float64]
 Process = Callable[[np.random.Generator, int, int], Values]
 """(parts, lines) values with mean 0 and variance 1, in the order in which the parts come."""
+FALSE_ALARM_PARTS = 20_000
+"""As config.yaml states them."""
 BASELINE_PARTS, LONGEST = 1_000, 10
 """Of a baseline as config.yaml has it, and how many times as long it may become."""
 GAP_PARTS = 500

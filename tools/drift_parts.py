@@ -49,10 +49,10 @@ def blurred(pixels: Pixels, sigma_px: float) -> Pixels:
     return pixels if sigma_px < 0.05 else np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma_px), np.uint8)
 
 
-def moved(pixels: Pixels, right_px: float) -> Pixels:
-    """Further to the right; the left edge is repeated."""
+def moved(pixels: Pixels, right_px: float, down_px: float = 0.0) -> Pixels:
+    """Further to the right and down; the edges are repeated."""
     height, width = pixels.shape[:2]
-    matrix = np.array([[1.0, 0.0, right_px], [0.0, 1.0, 0.0]])
+    matrix = np.array([[1.0, 0.0, right_px], [0.0, 1.0, down_px]])
     return np.asarray(
         cv2.warpAffine(pixels, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8
     )
@@ -97,10 +97,7 @@ def varied(folder: Path, model: Path) -> Source:
     def part(number: int) -> Pixels:
         rng = np.random.default_rng(number)
         image = images[int(rng.integers(len(images)))]
-        shift = rng.integers(-_MOVED_PX, _MOVED_PX + 1, 2)
-        matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-        size = (image.shape[1], image.shape[0])
-        placed = cv2.warpAffine(image, matrix, size, borderMode=cv2.BORDER_REPLICATE)
-        return lit(np.asarray(placed, np.uint8), 100 * rng.normal(0.0, _LIT))
+        right_px, down_px = rng.integers(-_MOVED_PX, _MOVED_PX + 1, 2)
+        return lit(moved(image, right_px, down_px), 100 * rng.normal(0.0, _LIT))
 
     return part

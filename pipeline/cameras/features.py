@@ -5,9 +5,8 @@ from __future__ import annotations
 from itertools import dropwhile
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from pipeline.cameras.camera import CameraError
+from pipeline.cameras.changes import live_changes
 from pipeline.cameras.nodes import FeatureError
 from pipeline.cameras.pixels import CONVERTIBLE, choose_format
 
@@ -68,11 +67,8 @@ class DeviceFeatures:
         those before them, as on a selector. What is left out from now on, or changes the size of a frame, is
         for opening.
         """
-        old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(config)
-        changed = {key for key in new if new[key] != old[key]}
-        if not changed <= _LIVE or any(new[key] is None for key in changed):
-            return False
-        if not before.features.keys() <= config.features.keys():
+        changed = live_changes(before, config, _LIVE)
+        if changed is None:
             return False
         payload = self.number("PayloadSize")
         try:

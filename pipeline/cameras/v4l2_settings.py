@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.cameras import v4l2_abi as abi
 from pipeline.cameras.camera import CameraError
+from pipeline.cameras.changes import live_changes
 from pipeline.cameras.v4l2_pixels import accepted_formats
 
 if TYPE_CHECKING:
@@ -50,11 +51,7 @@ class V4l2Settings:
 
     def adjust(self, before: V4l2CameraConfig, config: V4l2CameraConfig) -> bool:
         """Set what differs while pictures come; False if the camera has to be opened again for that."""
-        old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(config)
-        changed = {key for key in new if new[key] != old[key]}
-        if not changed <= _LIVE or any(new[key] is None for key in changed):
-            return False
-        if not before.controls.keys() <= config.controls.keys():
+        if live_changes(before, config, _LIVE) is None:
             return False
         try:
             self._set_controls(config)

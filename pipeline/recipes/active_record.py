@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from engines.records import indented_json, read_record, replace_flushed, sync_directory
+from engines.records import read_record, sync_directory, write_record
 from pipeline.recipes.recipe import RecipeError, RecipeFile
 
 SCHEMA = "hlgfa.active-recipe/1.0"
@@ -46,7 +46,7 @@ def save_active(record: ActiveRecord, directory: Path) -> None:
     """
     path = directory / FILE_NAME
     try:
-        replace_flushed(indented_json(record), path)
+        write_record(record, path)
         sync_directory(directory)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be written ({error.strerror}).") from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from calibration.looks import SPREADS
+from calibration.looks import far_from_median
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,11 +25,10 @@ class OddPart(NamedTuple):
 def odd_parts(scored: Sequence[HeldOutPart]) -> list[OddPart]:
     """Those whose scores are far above the median, the highest first; scores are of fits without the part.
 
-    Far is `SPREADS` robust standard deviations, as for what the contact sheet flags.
+    Far is as for what the contact sheet flags (`calibration.looks`).
     """
     scores = np.array([part.score for part in scored])
-    median = np.median(scores)
-    limit = median + SPREADS * 1.4826 * np.median(abs(scores - median))
+    limit = np.median(scores) + far_from_median(scores)
     found = [OddPart(int(PurePath(part.name).stem), part.score) for part in scored if part.score > limit]
     return sorted(found, key=lambda odd: -odd.score)
 

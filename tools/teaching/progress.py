@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from calibration.record import CalibrationError
-from engines.records import indented_json, read_record, replace_flushed, sync_directory
+from engines.records import read_record, sync_directory, write_record
 from pipeline.recipes.recipe import RecipeError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def load_teaching(folder: Path) -> Teaching:
 
 def save_teaching(folder: Path, teaching: Teaching) -> None:
     """Write the record; what it says was collected is on the disk before it."""
-    replace_flushed(indented_json(teaching), folder / FILE_NAME)
+    write_record(teaching, folder / FILE_NAME)
     sync_directory(folder)
 
 
