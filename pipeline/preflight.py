@@ -21,6 +21,7 @@ from pipeline.access.keys import load_station_keys
 from pipeline.camera_config import FolderCameraConfig, VideoCameraConfig
 from pipeline.config import ConfigError
 from pipeline.frame import CHANNELS, frame_bytes
+from pipeline.history.journal_files import being_written, journal_files
 from pipeline.recipes.plan import make_plan, plan_start
 from pipeline.recipes.recipe import RecipeError
 from pipeline.recipes.shelf import RecipeShelf
@@ -46,7 +47,11 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def check_station(config: Config) -> Iterator[Finding]:
-    """Every check in turn; the cameras themselves and the engine's speed only a start can show."""
+    """Every check in turn; the cameras themselves and the engine's speed only a start can show.
+
+    Where a station with the same journal runs, what it has taken is nothing wrong.
+    """
+    runs = _runs(Path(config.station.journal_dir))
     yield from _check_model(config)
     for camera in config.cameras:
         if isinstance(camera, FolderCameraConfig):
@@ -57,11 +62,19 @@ def check_station(config: Config) -> Iterator[Finding]:
             error = None if Path(camera.url).is_file() else f"found no file {camera.url}, expected a video."
             yield Finding(f"camera {camera.name}", error)
     yield from _check_recipes(config)
-    yield _check_memory(config)
-    yield from _check_sockets(config)
+    if not runs:
+        yield _check_memory(config)
+    yield from _check_sockets(config, runs=runs)
     yield _check_writable("journal", Path(config.station.journal_dir), "station.journal_dir")
     if config.archive is not None:
         yield _check_writable("archive", Path(config.archive.directory), "archive.directory")
+
+
+def _runs(journal_dir: Path) -> bool:
+    try:
+        return any(being_written(file.path) for file in journal_files(journal_dir))
+    except OSError:
+        return False  # no journal yet, or none that may be read: said by its own check
 
 
 def check_plan(plan: Plan, config: Config) -> Iterator[Finding]:
@@ -181,7 +194,7 @@ def _check_memory(config: Config) -> Finding:
     return Finding("shared memory", error)
 
 
-def _check_sockets(config: Config) -> Iterator[Finding]:
+def _check_sockets(config: Config, *, runs: bool) -> Iterator[Finding]:
     """Addresses and who may connect; nothing of them if the station's own keys cannot be used."""
     keys = None
     if config.security is not None:
@@ -192,7 +205,7 @@ def _check_sockets(config: Config) -> Iterator[Finding]:
             return
         yield from _check_clients(keys)
     for name in ("results", "heatmaps", "replay"):
-        yield _check_address(name, getattr(config.sockets, name), keys)
+        yield _check_address(name, getattr(config.sockets, name), keys, runs=runs)
 
 
 def _check_clients(keys: StationKeys) -> Iterator[Finding]:
@@ -203,12 +216,14 @@ def _check_clients(keys: StationKeys) -> Iterator[Finding]:
         yield Finding("clients", problem)
 
 
-def _check_address(name: str, endpoint: str, keys: StationKeys | None) -> Finding:
+def _check_address(name: str, endpoint: str, keys: StationKeys | None, *, runs: bool) -> Finding:
     pair = None if keys is None else keys.pair
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         bind_socket(context, zmq.XPUB, endpoint, what=name, queue_messages=1, keys=pair).close()
     except ConfigError as error:
+        if runs:
+            return Finding(f"sockets.{name}: taken while a station with this journal runs", None)
         return Finding(f"sockets.{name}", str(error))
     finally:
         context.destroy(linger=0)

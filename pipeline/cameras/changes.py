@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,19 +13,7 @@ if TYPE_CHECKING:
 
 
 def live_changes(before: CameraConfig, config: CameraConfig, live: AbstractSet[str]) -> set[str] | None:
-    """Keys that differ, None if the camera has to be opened again for one of them.
-
-    A device goes on with what it is not told: a key that is null now, or a name that a mapping has no more,
-    wants the device as it is when opened. So does every key that is not one of `live`.
-    """
+    """Keys that differ, None if one of them is not in `live`: the camera has to be opened again for that."""
     old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(config)
     changed = {key for key in new if new[key] != old[key]}
-    if not changed <= live or any(_left_out(old[key], new[key]) for key in changed):
-        return None
-    return changed
-
-
-def _left_out(old: object, new: object) -> bool:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return not old.keys() <= new.keys()
-    return new is None
+    return changed if changed <= live else None

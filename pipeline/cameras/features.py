@@ -64,8 +64,7 @@ class DeviceFeatures:
         """Set what differs on a device that runs; False if it has to be opened again for that.
 
         From the first feature that differs on all are set, exposure, gain and rate too: they may depend on
-        those before them, as on a selector. What is left out from now on, or changes the size of a frame, is
-        for opening.
+        those before them, as on a selector. What changes the size of a frame is for opening.
         """
         changed = live_changes(before, config, _LIVE)
         if changed is None:

@@ -15,7 +15,8 @@ from pipeline.recipes.active_record import (
     known_sha256,
     load_active,
 )
-from pipeline.recipes.recipe import RecipeError, RecipeFile, cameras_of, deadline_of, engine_of
+from pipeline.recipes.cameras import cameras_of
+from pipeline.recipes.recipe import RecipeError, RecipeFile, deadline_of, engine_of
 from pipeline.recipes.shelf import RecipeShelf
 
 

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from engines.engine import EngineError
 from engines.targets import check_combination
-from pipeline.camera_config import CameraConfig, Name, PositiveFloat, Section
+from pipeline.camera_config import Name, PositiveFloat, Section
 from pipeline.explain import explain
 from pipeline.yaml_text import YamlError, read_yaml
 
@@ -26,15 +26,16 @@ class RecipeError(Exception):
 
 
 class CameraSettings(Section, frozen=True, kw_only=True):
-    """What a recipe may set of a camera; what is left out stays as config.yaml has it.
+    """What a recipe may set of a camera; what it leaves out is as config.yaml has it.
 
+    That goes for each name of `features` and `controls`, too.
     The keys are those of the camera's kind. Size and format stay: shared memory is laid out for them.
     """
 
-    exposure_us: PositiveFloat | UnsetType | None = UNSET
-    gain_db: float | UnsetType | None = UNSET
-    gain: int | UnsetType | None = UNSET
-    rate_hz: PositiveFloat | UnsetType | None = UNSET
+    exposure_us: PositiveFloat | UnsetType = UNSET
+    gain_db: float | UnsetType = UNSET
+    gain: int | UnsetType = UNSET
+    rate_hz: PositiveFloat | UnsetType = UNSET
     offset_x_px: int | UnsetType = UNSET
     offset_y_px: int | UnsetType = UNSET
     features: dict[str, bool | int | float | str] | UnsetType = UNSET
@@ -128,31 +129,6 @@ def engine_of(found: RecipeFile, base: EngineConfig) -> EngineConfig:
             "'onnxruntime'."
         )
     return engine
-
-
-def cameras_of(found: RecipeFile, base: list[CameraConfig]) -> list[CameraConfig]:
-    """Every camera of the station as this recipe wants it.
-
-    Raises:
-        RecipeError: it names a camera that is not there, or a key or value that its kind does not have.
-    """
-    names = [camera.name for camera in base]
-    for name in found.recipe.cameras:
-        if name not in names:
-            raise RecipeError(f"{found.path}: cameras: found {name!r}, expected some of: {', '.join(names)}.")
-    return [_camera_of(found, camera) for camera in base]
-
-
-def _camera_of(found: RecipeFile, camera: CameraConfig) -> CameraConfig:
-    settings = found.recipe.cameras.get(camera.name)
-    if settings is None:
-        return camera
-    raw: dict[str, Any] = msgspec.to_builtins(camera) | msgspec.to_builtins(settings)
-    try:
-        return msgspec.convert(raw, type(camera))
-    except msgspec.ValidationError as error:
-        where = f"{found.path}: cameras.{camera.name}"
-        raise RecipeError(explain(str(error), raw, type(camera), where)) from error
 
 
 def deadline_of(found: RecipeFile, config: Config) -> float:

@@ -28,8 +28,6 @@ RAW: dict[str, Any] = {
         ({}, set()),
         ({"exposure_us": 2000, "gain": 3}, {"exposure_us", "gain"}),
         ({"controls": {"brightness": 3, "contrast": 1}}, {"controls"}),
-        ({"controls": {"contrast": 1}}, None),
-        ({"exposure_us": None}, None),
         ({"exposure_us": 2000, "width_px": 320}, None),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibration.record import FILE_NAME as CALIBRATION_NAME
+from pipeline.camera_config import V4l2CameraConfig
 from pipeline.config import Config, ConfigError
 from pipeline.messages import Reason
 from pipeline.recipes.active_record import FILE_NAME, load_active, next_record, save_active
@@ -41,6 +42,7 @@ def config_of(root: Path, **changes: Any) -> Config:
             {"cameras": {"cam1": {"width_px": 9}}},
             "cameras.cam1: width_px: unknown key. Allowed here: exposure_us",
         ),
+        ({"cameras": {"cam1": {"exposure_us": None}}}, "cameras.cam1: exposure_us: found None."),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_with_its_place(
@@ -57,7 +59,6 @@ def test_a_value_that_is_not_allowed_is_refused_with_its_place(
     [
         ({"cameras": {"cam9": {}}}, "cameras: found 'cam9', expected some of: cam1."),
         ({"cameras": {"cam1": {"exposure_us": 5.0}}}, "cameras.cam1: exposure_us: unknown key."),
-        ({"cameras": {"cam1": {"rate_hz": None}}}, "cameras.cam1: rate_hz: found None."),
         ({"deadline_ms": 6_000}, "deadline_ms: found 6000.0, expected at most 5000.0"),
         ({"runtime": "onnxruntime", "precision": "int8"}, "engine.precision: found 'int8'"),
     ],
@@ -81,6 +82,44 @@ def test_what_a_recipe_leaves_out_is_as_config_yaml_has_it(tmp_path: Path) -> No
     assert plan.deadline_ms == 50
     fast = read_recipe(write_recipe(tmp_path, 2, cameras={"cam1": {"rate_hz": 99.0}}))
     assert make_plan(fast, config, changes=3, record=None).cameras["cam1"].rate_hz == 99.0  # type: ignore[union-attr]
+
+
+def device_camera(root: Path, **changes: Any) -> dict[str, Any]:
+    """A USB camera with some settings of its own."""
+    common = {key: folder_camera(root)[key] for key in ("name", "width_px", "height_px", "pixel_format")}
+    settings = {"exposure_us": 100.0, "controls": {"brightness": 3, "contrast": 1}}
+    return {"kind": "v4l2", **common, "trigger": {"source": "freerun"}, **settings, **changes}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"gain": 2}, "cameras.cam1: found gain, which config.yaml does not set"),
+        ({"controls": {"sharpness": 1}}, "cameras.cam1: found controls.sharpness, which config.yaml"),
+        ({"gain_db": 2.0}, "cameras.cam1: gain_db: unknown key."),
+    ],
+)
+def test_no_recipe_may_leave_a_device_with_what_the_next_does_not_set(
+    tmp_path: Path, settings: dict[str, Any], expected: str
+) -> None:
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "recipes").mkdir()
+    config = make_recipe_config(tmp_path, [device_camera(tmp_path)])
+    path = write_recipe(tmp_path, 1, cameras={"cam1": settings})
+    with pytest.raises(RecipeError) as error:
+        make_plan(read_recipe(path), config, changes=1, record=None)
+    assert str(error.value).startswith(f"{path}: {expected}")
+
+
+def test_a_recipe_names_only_the_settings_that_differ(tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "recipes").mkdir()
+    config = make_recipe_config(tmp_path, [device_camera(tmp_path)])
+    settings = {"exposure_us": 200.0, "controls": {"contrast": 5}}
+    found = read_recipe(write_recipe(tmp_path, 1, cameras={"cam1": settings}))
+    camera = make_plan(found, config, changes=1, record=None).cameras["cam1"]
+    assert isinstance(camera, V4l2CameraConfig)
+    assert (camera.exposure_us, camera.controls) == (200.0, {"brightness": 3, "contrast": 5})
 
 
 def test_a_shelf_says_what_it_cannot_use_and_reads_again_what_has_changed(tmp_path: Path) -> None:
