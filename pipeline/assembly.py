@@ -17,6 +17,7 @@ from pipeline.child import Child
 from pipeline.crew import Crew
 from pipeline.flow import Flow
 from pipeline.frame import frame_bytes
+from pipeline.heartbeat import Heartbeat
 from pipeline.history.history import History
 from pipeline.history.history_line import HistoryLine
 from pipeline.history.image_pace import ImagePace
@@ -62,6 +63,7 @@ class Parts(NamedTuple):
     repairs: list[Repair]
     lines: dict[str, CameraLine]
     outbox: Outbox
+    heartbeat: Heartbeat
     history: History
     gate: RecipeGate
     inspection: InspectionLine
@@ -114,6 +116,9 @@ def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, pol
     outbox = Outbox(
         config, ledger=ledger, journal=journal, publisher=publisher, history=history_line, epoch=epoch
     )
+    heartbeat = Heartbeat(
+        config.station, ledger=ledger, outbox=outbox, publisher=publisher, history=history_line
+    )
     history = History(config, history_line, epoch=epoch, lines=lines, outbox=outbox, publisher=publisher)
     gate = RecipeGate()
     inspection = InspectionLine(child, lines=lines, ledger=ledger, outbox=outbox, history=history_line)
@@ -126,7 +131,7 @@ def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, pol
         ledger=ledger,
         stop_after=wanted.stop_after,
     )
-    attendance = Attendance(outbox, poller)
+    attendance = Attendance(outbox, heartbeat, poller)
     inspector = Inspector(
         config,
         _setup(config, start),
@@ -137,15 +142,7 @@ def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, pol
         attendance=attendance,
         stub_engine_ms=wanted.stub_engine_ms,
     )
-    crew = Crew(
-        config,
-        lines=lines,
-        inspector=inspector,
-        history=history,
-        flow=flow,
-        outbox=outbox,
-        attendance=attendance,
-    )
+    crew = Crew(config, lines=lines, inspector=inspector, history=history, flow=flow, attendance=attendance)
     recipes = None
     if start is not None:
         standby = Standby(config, make_child=workshop.make_brief, inspector=inspector, attendance=attendance)
@@ -161,11 +158,24 @@ def assemble(config: Config, wanted: Wanted, stack: contextlib.ExitStack, *, pol
             flow=flow,
             gate=gate,
             outbox=outbox,
+            heartbeat=heartbeat,
             attendance=attendance,
         )
         recipes = RecipeDesk(config, start.shelf, changer=changer, flow=flow)
     return Parts(
-        publisher, journal, repairs, lines, outbox, history, gate, inspection, flow, attendance, crew, recipes
+        publisher=publisher,
+        journal=journal,
+        repairs=repairs,
+        lines=lines,
+        outbox=outbox,
+        heartbeat=heartbeat,
+        history=history,
+        gate=gate,
+        inspection=inspection,
+        flow=flow,
+        attendance=attendance,
+        crew=crew,
+        recipes=recipes,
     )
 
 

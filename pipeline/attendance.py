@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipeline.child import Child
+    from pipeline.heartbeat import Heartbeat
     from pipeline.internal import CameraLost, StartFailed
     from pipeline.messages import EventKind
     from pipeline.outbox import Outbox
@@ -34,10 +35,11 @@ class Attendance:
     running station.
     """
 
-    def __init__(self, outbox: Outbox, poller: zmq.Poller) -> None:
+    def __init__(self, outbox: Outbox, heartbeat: Heartbeat, poller: zmq.Poller) -> None:
         self.started = False
         self.handlers: dict[object, Callable[[], None]] = {}
         self._outbox = outbox
+        self._heartbeat = heartbeat
         self._poller = poller
 
     def watch(self, socket: zmq.Socket[bytes] | int, handler: Callable[[], None]) -> None:
@@ -70,7 +72,7 @@ class Attendance:
         child.mark_ready(monotonic_ns())
         self._outbox.fault(child.name, None)
         self._outbox.event(kind, "info", text)
-        self._outbox.status_now()
+        self._heartbeat.status_now()
 
     def warn(self, refused: list[str]) -> None:
         """Say what the operating system refused; the line runs without it."""
@@ -103,4 +105,4 @@ class Attendance:
             raise StationError(text)
         self._outbox.fault(child.name, text)
         self._outbox.event(kind, "error", text, reason=reason)
-        self._outbox.status_now()
+        self._heartbeat.status_now()

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pipeline.flow import Flow
     from pipeline.history.history import History
     from pipeline.inspector import Inspector
-    from pipeline.outbox import Outbox
 
 STOP_S = 2.0
 ANSWERS_PER_TURN = 16
@@ -54,7 +53,6 @@ class Crew:
         inspector: Inspector,
         history: History,
         flow: Flow,
-        outbox: Outbox,
         attendance: Attendance,
     ) -> None:
         self._config = config
@@ -62,7 +60,6 @@ class Crew:
         self._inspector = inspector
         self._history = history
         self._flow = flow
-        self._outbox = outbox
         self._attendance = attendance
         self.on_camera: Callable[[str, str | None], None] = lambda _name, _error: None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.drift_store import DriftRecord
     from pipeline.internal import EngineReady
+    from pipeline.judge import Judgement
     from pipeline.messages import DriftChart, DriftNote, EventKind, Severity
     from pipeline.requests import ReleaseHoldRequest
 
@@ -76,11 +78,15 @@ class DriftWatch:
         """Whether every part of this camera is rejected."""
         return self._records[camera].held is not None
 
-    def note(self, camera: str, part: int, measures: FrameMeasures, score: float, *, failed: bool) -> None:
-        """Take in a part with a finite score, after it was judged; `part` is its trigger's ordinal."""
+    def note(self, judgement: Judgement, measures: FrameMeasures) -> None:
+        """Take a judged part into its camera's charts; one that broke off the inspection says nothing."""
+        prediction, camera = judgement.prediction, judgement.trigger.camera
+        if prediction is None or not math.isfinite(prediction.score):
+            return
         charts = self._charts[camera]
         learning = not charts.complete
-        for warned in charts.add(measures, score, failed=failed, part=part):
+        failed = prediction.score >= prediction.threshold
+        for warned in charts.add(measures, prediction.score, failed=failed, part=judgement.trigger.ordinal):
             self._warn(camera, warned)
         if learning and charts.complete:
             self._learned(camera, charts)

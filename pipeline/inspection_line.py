@@ -106,7 +106,7 @@ class InspectionLine:
             if message.heatmap is not None and payload is not None:
                 heatmap = (message.heatmap, payload)
             self._outbox.conclude(decision, heatmap)
-            self._outbox.note_drift(decision, message.measures)
+            self._outbox.drift.note(decision, message.measures)
         self.let_go(item)
 
     def on_failed(self, message: InspectionFailed) -> None:

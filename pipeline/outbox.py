@@ -1,4 +1,4 @@
-"""What leaves the station: every judgement into the journal and onto its topic; status, events, stats."""
+"""What leaves the station of parts and events: into the journal and onto its topic."""
 
 from __future__ import annotations
 
@@ -6,41 +6,17 @@ import contextlib
 import logging
 import math
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from pipeline.audit import reason_name
 from pipeline.drift_watch import DriftWatch
-from pipeline.headers import (
-    amend_header,
-    camera_status,
-    heatmap_header,
-    part_header,
-    result_header,
-    reviewed,
-)
+from pipeline.headers import amend_header, heatmap_header, part_header, result_header, reviewed
 from pipeline.history.journal_files import JournalError
 from pipeline.history.recent import Published, Recent
-from pipeline.messages import (
-    EventHeader,
-    HeatmapNote,
-    ImageHeader,
-    ModelSummary,
-    Reason,
-    RecipeChange,
-    RecipeStatus,
-    StatsHeader,
-    StatusHeader,
-    StreamRef,
-)
+from pipeline.messages import EventHeader, HeatmapNote, ImageHeader, ModelSummary, Reason, StreamRef
 from pipeline.parts import PartLedger
 from pipeline.timing import LatencyRecorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from calibration.frame_measures import FrameMeasures
-    from pipeline.camera_line import CameraLine
     from pipeline.config import Config
     from pipeline.frame import FrameHeader
     from pipeline.history.history_line import HistoryLine
@@ -52,14 +28,14 @@ if TYPE_CHECKING:
         DriftNote,
         EventKind,
         PartHeader,
+        RecipeChange,
         RecipeSummary,
         ResultHeader,
         Severity,
-        StationState,
     )
     from pipeline.publisher import Publisher
 
-STATS_KEPT = 4096
+RECENT_KEPT = 4096
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _log = logging.getLogger(__name__)
 
@@ -89,15 +65,11 @@ class Outbox:
         self.recent = Recent()
         self._engine: EngineReady | None = None
         self._model: ModelSummary | None = None
-        self._recipe: RecipeSummary | None = None
-        self._faults: dict[str, str] = {}
+        self.recipe: RecipeSummary | None = None
+        self.faults: dict[str, str] = {}
         self.parts = PartLedger()
-        self._counter = 0
-        self._start_ns = time.monotonic_ns()
-        self._status_due_ns = 0
-        self._stats_due_ns = self._start_ns + round(config.station.stats_period_s * 1e9)
-        self._recent = LatencyRecorder(STATS_KEPT)
         self.latencies = LatencyRecorder()
+        self.recent_latencies = LatencyRecorder(RECENT_KEPT)
         self.drift = DriftWatch(config, epoch=epoch, tell=self.event)
 
     @property
@@ -115,7 +87,7 @@ class Outbox:
         self._model = ModelSummary(
             id=info.model_id, sha256=info.model_sha256, engine=info.runtime, precision=info.precision
         )
-        self._recipe = recipe
+        self.recipe = recipe
 
     def veto(self, frame: FrameHeader) -> tuple[Reason, str] | None:
         """Why this station may not accept this frame's part, whatever its score; None if it may."""
@@ -123,20 +95,12 @@ class Outbox:
             return Reason.SIMULATED_ON_LIVE_OUTPUT, "a simulated frame on a live output"
         return self.drift.veto(frame.camera)
 
-    def note_drift(self, judgement: Judgement, measures: FrameMeasures) -> None:
-        """Take a judged part into its camera's charts; one that broke off the inspection says nothing."""
-        prediction, trigger = judgement.prediction, judgement.trigger
-        if prediction is None or not math.isfinite(prediction.score):
-            return
-        failed = prediction.score >= prediction.threshold
-        self.drift.note(trigger.camera, trigger.ordinal, measures, prediction.score, failed=failed)
-
     def fault(self, source: str, text: str | None) -> None:
         """Set or, with None, clear a fault of the station; faults show in the status."""
         if text is None:
-            self._faults.pop(source, None)
+            self.faults.pop(source, None)
         else:
-            self._faults[source] = text
+            self.faults[source] = text
 
     def conclude(self, judgement: Judgement, heatmap: tuple[PackedHeatmap, bytes] | None = None) -> None:
         """Record and publish a terminal result, and its heatmap if the policy wants it."""
@@ -148,7 +112,7 @@ class Outbox:
             header = self._result(judgement, published=wanted)
         self._publisher.publish(header)
         published_ns = time.monotonic_ns()
-        for recorder in (self.latencies, self._recent):
+        for recorder in (self.latencies, self.recent_latencies):
             recorder.add(judgement, published_ns)
         if wanted and heatmap is not None and self._engine is not None:
             common = self._publisher.stamp("heatmap", camera=judgement.trigger.camera)
@@ -223,82 +187,6 @@ class Outbox:
         for text in self._publisher.refusals.due(now_ns):
             self.event("security", "warning", text)
 
-    def status(
-        self,
-        *,
-        state: StationState,
-        ready: bool,
-        depth: int,
-        lines: Iterable[CameraLine],
-        engine: str,
-        changing: bool,
-    ) -> None:
-        """Publish the station's heartbeat; `changing` while no recipe is valid."""
-        common = self._publisher.stamp("status")
-        self._counter = (self._counter + 1) & 0xFFFF
-        period_ms = self._config.station.status_period_ms
-        self._status_due_ns = time.monotonic_ns() + period_ms * 1_000_000
-        rejects = self._ledger.rejects
-        header = StatusHeader(
-            **common,
-            counter=self._counter,
-            period_ms=period_ms,
-            state=state,
-            ready=ready,
-            busy=bool(self._ledger.pending()),
-            fault="; ".join(self._faults.values()) or None,
-            last_seq={**self._publisher.last_seq, "status": common["seq"]},
-            oldest_seq=self._history.floors(self._publisher.last_seq),
-            queue_depth=depth,
-            dropped=self._publisher.dropped,
-            late=sum(n for (_, reason), n in rejects.items() if reason == Reason.LATE),
-            cameras=[camera_status(line, self._ledger, held=self.drift.held(line.name)) for line in lines],
-            engine=engine,
-            recipe=self._recipe_status(changing=changing),
-        )
-        self._publisher.publish(header)
-
-    def _recipe_status(self, *, changing: bool) -> RecipeStatus | None:
-        if self._recipe is None:
-            return None
-        recipe = self._recipe
-        return RecipeStatus(
-            id=recipe.id,
-            version=recipe.version,
-            sha256=recipe.sha256,
-            state="changing" if changing else "active",
-        )
-
-    def status_now(self) -> None:
-        """Make the heartbeat due at once: something that it tells of has changed."""
-        self._status_due_ns = 0
-
-    def status_due(self, now_ns: int) -> bool:
-        """Whether the next heartbeat is due."""
-        return now_ns >= self._status_due_ns
-
-    def stats_if_due(self, now_ns: int) -> None:
-        """Publish counts and recent latencies once a period."""
-        if now_ns < self._stats_due_ns:
-            return
-        self._stats_due_ns = now_ns + round(self._config.station.stats_period_s * 1e9)
-        by_reason: Counter[str] = Counter()
-        for (_, reason), count in self._ledger.rejects.items():
-            by_reason[reason_name(reason)] += count
-        header = StatsHeader(
-            **self._publisher.stamp("stats"),
-            uptime_s=(now_ns - self._start_ns) / 1e9,
-            triggers=self._ledger.total(),
-            accepts=self._ledger.accepts.total(),
-            rejects=by_reason.total(),
-            rejects_by_reason=dict(by_reason),
-            stages=self._recent.summary(),
-            refused=dict(self._publisher.refusals.counts),
-            drift=self.drift.charts(),
-        )
-        self._recent.reset()
-        self._publisher.publish(header)
-
     def _result(self, judgement: Judgement, *, published: bool) -> ResultHeader:
         camera = judgement.trigger.camera
         reference = None
@@ -311,7 +199,7 @@ class Outbox:
             result_id=self._result_id(judgement.trigger),
             now_ns=time.monotonic_ns(),
             model=self._model,
-            recipe=self._recipe,
+            recipe=self.recipe,
             threshold=self.threshold,
             heatmap=HeatmapNote(published=published, ref=reference),
         )
@@ -329,20 +217,19 @@ class Outbox:
         try:
             self._journal.append(header)
         except JournalError as error:
-            if "journal" not in self._faults:
+            if "journal" not in self.faults:
                 self.fault("journal", str(error))
                 self.event("fault", "error", str(error), reason=Reason.JOURNAL_FAILED)
             return False
-        if "journal" in self._faults:
+        if "journal" in self.faults:
             self.fault("journal", None)
             self.event("fault", "info", "the journal is written again")
         return True
 
     def _wants_heatmap(self, judgement: Judgement) -> bool:
-        policy = self._config.heatmap.policy
-        if self._history.wants(judgement.disposition, judgement.trigger.ordinal):
+        settings, ordinal = self._config.heatmap, judgement.trigger.ordinal
+        if judgement.disposition == "reject" or self._history.wants(judgement.disposition, ordinal):
             return True
-        if policy == "sampled":
-            every = self._config.heatmap.sample_every
-            return judgement.disposition == "reject" or judgement.trigger.ordinal % every == 0
-        return policy == "all" or judgement.disposition == "reject"
+        return settings.policy == "all" or (
+            settings.policy == "sampled" and ordinal % settings.sample_every == 0
+        )

@@ -76,7 +76,8 @@ class Station:
             parts = assemble(config, wanted, opening, poller=self._poller)
             self._exit = opening.pop_all()
         self._publisher, self._journal, self._repairs = parts.publisher, parts.journal, parts.repairs
-        self._lines, self._outbox, self._history = parts.lines, parts.outbox, parts.history
+        self._lines, self._history = parts.lines, parts.history
+        self._outbox, self._heartbeat = parts.outbox, parts.heartbeat
         self._gate, self._inspection, self._flow = parts.gate, parts.inspection, parts.flow
         self._attendance, self._crew, self._recipes = parts.attendance, parts.crew, parts.recipes
         self._desk = TriggerDesk(config.parts, lines=self._lines, flow=self._flow, state=lambda: self._state)
@@ -205,9 +206,9 @@ class Station:
         self._crew.check(now_ns)
         if self._recipes is not None:
             self._recipes.changer.turn(now_ns)
-        if self._outbox.status_due(now_ns):
+        if self._heartbeat.status_due(now_ns):
             self._publish_status()
-        self._outbox.stats_if_due(now_ns)
+        self._heartbeat.stats_if_due(now_ns)
         self._outbox.tell_refusals(now_ns)
         self._systemd.pet(now_ns)
 
@@ -225,7 +226,7 @@ class Station:
 
     def _publish_status(self) -> None:
         running = self._state == "ContinuousExecution" and not self._stopping
-        self._outbox.status(
+        self._heartbeat.status(
             state=self._state if self._crew.ready or self._state != "ContinuousExecution" else "Error",
             ready=running and self._crew.ready and not self._gate.held,
             depth=self._inspection.depth,
@@ -240,5 +241,5 @@ class Station:
 
     def _on_release(self, request: ReleaseHoldRequest) -> ReleaseHoldReply:
         reply = self._outbox.drift.release(request)
-        self._outbox.status_now()
+        self._heartbeat.status_now()
         return reply

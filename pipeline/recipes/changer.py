@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.config import StationConfig
     from pipeline.crew import Crew
     from pipeline.flow import Flow
+    from pipeline.heartbeat import Heartbeat
     from pipeline.inspector import Inspector
     from pipeline.internal import EngineReady
     from pipeline.outbox import Outbox
@@ -55,6 +56,7 @@ class Changer:
         flow: Flow,
         gate: RecipeGate,
         outbox: Outbox,
+        heartbeat: Heartbeat,
         attendance: Attendance,
     ) -> None:
         self.record = start.record
@@ -68,6 +70,7 @@ class Changer:
         self._flow = flow
         self._gate = gate
         self._outbox = outbox
+        self._heartbeat = heartbeat
         self._attendance = attendance
         self._machine = Changeover()
         self._next: Plan | None = None
@@ -178,7 +181,7 @@ class Changer:
 
     def _hold(self) -> None:
         self._gate.hold(f"{self._plan.found.name} is about to become active")
-        self._outbox.status_now()
+        self._heartbeat.status_now()
 
     def _set_cameras(self) -> None:
         for name, camera in self._plan.cameras.items():
@@ -214,7 +217,7 @@ class Changer:
 
     def _release(self) -> None:
         self._gate.release()
-        self._outbox.status_now()
+        self._heartbeat.status_now()
 
     def _tell(self, said: Tell) -> None:
         found = self._plan.found
