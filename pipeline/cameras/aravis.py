@@ -92,13 +92,10 @@ class AravisGrabber:
         finally:
             self._give_back(buffer)  # also an incomplete one: kept back, it would starve the stream
 
-    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
-        """Set what differs while it runs; False if it has to be opened again for that."""
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> float | None:
+        """Set what differs while it runs, see `Grabber`."""
         with self._explained("be set"):
-            features = DeviceFeatures(self._label, AravisNodes(self._camera.get_device()))
-            adjusted = features.adjust(before, config)
-            self.exposure_us = features.exposure_us
-        return adjusted
+            return DeviceFeatures(self._label, AravisNodes(self._camera.get_device())).adjust(before, config)
 
     def probe(self) -> None:
         """Read a register that every GigE Vision device has; USB tells by itself when a device is gone."""

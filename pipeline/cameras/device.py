@@ -49,7 +49,10 @@ class Grab(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grabber(Protocol):
-    """One opened and armed device; an SDK's own exceptions come out as `CameraError`."""
+    """One opened and armed device; an SDK's own exceptions come out as `CameraError`.
+
+    `exposure_us` is how it was opened.
+    """
 
     info: CameraInfo
     exposure_us: float
@@ -62,8 +65,8 @@ class Grabber(Protocol):
         """The next buffer, the newest one with trigger source `freerun`; None if none came in time."""
         ...
 
-    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
-        """Set what differs while it runs; False if it has to be opened again for that."""
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> float | None:
+        """Set what differs while it runs; its `exposure_us` then, None if it has to be opened again."""
         ...
 
     def probe(self) -> None:
@@ -132,9 +135,10 @@ class DeviceCamera:
         grabber = self._opened()
         if not isinstance(config, PylonCameraConfig | AravisCameraConfig | GenicamCameraConfig):
             return None
-        if not grabber.adjust(self._config, config):
+        exposure_us = grabber.adjust(self._config, config)
+        if exposure_us is None:
             return None
-        before_ns, self._exposure_ns = self._exposure_ns, round(grabber.exposure_us * 1e3)
+        before_ns, self._exposure_ns = self._exposure_ns, round(exposure_us * 1e3)
         self._config = config
         return self._settling_s(max(before_ns, self._exposure_ns) / 1e9)
 

@@ -60,21 +60,21 @@ class DeviceFeatures:
         self.set_rate(config.rate_hz, config.trigger.source)
         return device_format
 
-    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
-        """Set what differs on a device that runs; False if it has to be opened again for that.
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> float | None:
+        """Set what differs on a device that runs; its `exposure_us` then, None if it has to be opened again.
 
         From the first feature that differs on all are set, exposure, gain and rate too: they may depend on
         those before them, as on a selector. What changes the size of a frame is for opening.
         """
         changed = live_changes(before, config, _LIVE)
         if changed is None:
-            return False
+            return None
         payload = self.number("PayloadSize")
         try:
             self._set_live(_from_first_change(before.features, config.features), config, changed)
         except CameraError:
-            return False  # locked or refused: opened again, it takes it, or the camera says why not
-        return self.number("PayloadSize") == payload
+            return None  # locked or refused: opened again, it takes it, or the camera says why not
+        return self.exposure_us if self.number("PayloadSize") == payload else None
 
     def _set_live(self, features: Mapping[str, Value], config: DeviceCameraConfig, changed: set[str]) -> None:
         for name, value in features.items():

@@ -109,13 +109,10 @@ class GenicamGrabber:
                     buffer
                 )  # also an incomplete one: kept back, it would starve the stream
 
-    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
-        """Set what differs while it runs; False if it has to be opened again for that."""
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> float | None:
+        """Set what differs while it runs, see `Grabber`."""
         with self._explained("be set"):
-            features = DeviceFeatures(self._label, self._nodes)
-            adjusted = features.adjust(before, config)
-            self.exposure_us = features.exposure_us
-        return adjusted
+            return DeviceFeatures(self._label, self._nodes).adjust(before, config)
 
     def probe(self) -> None:
         """GenTL has no question for it, and a feature's answer may come from a cache."""

@@ -95,13 +95,10 @@ class PylonGrabber:
                 raise lost(self._label, "be read", "it was removed or stopped")
         return None
 
-    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> bool:
-        """Set what differs while it runs; False if it has to be opened again for that."""
+    def adjust(self, before: DeviceCameraConfig, config: DeviceCameraConfig) -> float | None:
+        """Set what differs while it runs, see `Grabber`."""
         with self._explained("be set"):
-            features = DeviceFeatures(self._label, PylonNodes(self._device))
-            adjusted = features.adjust(before, config)
-            self.exposure_us = features.exposure_us
-        return adjusted
+            return DeviceFeatures(self._label, PylonNodes(self._device)).adjust(before, config)
 
     def probe(self) -> None:
         """Ask the SDK, which asks the device at each heartbeat."""

@@ -199,20 +199,20 @@ def _running() -> Device:
     return device
 
 
-def _adjust(device: Device, **changes: Any) -> bool:
+def _adjust(device: Device, **changes: Any) -> float | None:
     features = DeviceFeatures("Test camera left", device)
     return features.adjust(_config(**RUNNING), _config(**{**RUNNING, **changes}))
 
 
 def test_a_running_device_is_set_what_differs_and_nothing_else() -> None:
     device = _running()
-    assert _adjust(device, exposure_us=400.0, offset_y_px=4)
+    assert _adjust(device, exposure_us=400.0, offset_y_px=4) == 400.0
     assert device.log == [("OffsetY", 4), ("ExposureAuto", "Off"), ("ExposureTime", 400.0)]
 
 
 def test_from_the_first_feature_that_differs_all_are_set_again_and_exposure_after_them() -> None:
     device = _running()
-    assert _adjust(device, features={"LineInverter": False, "LineSource": 2, "Gamma": 1.0})
+    assert _adjust(device, features={"LineInverter": False, "LineSource": 2, "Gamma": 1.0}) == 150.0
     names = [("LineSource", 2), ("Gamma", 1.0), ("ExposureAuto", "Off"), ("ExposureTime", 150.0)]
     assert device.log == names
 
@@ -229,11 +229,11 @@ def test_from_the_first_feature_that_differs_all_are_set_again_and_exposure_afte
     ids=["size", "trigger", "locked", "out of range", "unknown feature"],
 )
 def test_what_a_running_device_cannot_take_is_for_opening(changes: dict[str, Any]) -> None:
-    assert not _adjust(_running(), **changes)
+    assert _adjust(_running(), **changes) is None
 
 
 def test_a_feature_that_changes_the_size_of_a_frame_is_for_opening() -> None:
     device = _running()
     payload = iter((512 * 480, 256 * 480))
     device.value = lambda name: next(payload) if name == "PayloadSize" else device.values[name]  # type: ignore[method-assign]
-    assert not _adjust(device, features={**RUNNING["features"], "Gamma": 2.0})  # type: ignore[dict-item]
+    assert _adjust(device, features={**RUNNING["features"], "Gamma": 2.0}) is None  # type: ignore[dict-item]
