@@ -20,7 +20,7 @@ import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
 from pipeline.access.admission import EVENTS, Admission
-from pipeline.client import connect, subscribe
+from pipeline.client import connect, connect_reader, prefix_of
 from pipeline.config import ConfigError
 from pipeline.reader import ANY, Reader
 from pipeline.recovery import Recovery
@@ -64,22 +64,12 @@ class AsyncResultSubscriber:
             recovery = Recovery()
         self.reader = Reader(line=line, station=station, max_age_ms=max_age_ms, recovery=recovery)
         self._context = zmq.asyncio.Context()
+        addresses, prefix = (endpoint, heatmaps_endpoint, replay_endpoint), prefix_of(line, station)
+        sockets, self._dealer = connect_reader(self._context, addresses, prefix, keys, queue_messages)
+        self._results = sockets[0]
         self._poller = zmq.asyncio.Poller()
-        self._dealer: zmq.asyncio.Socket | None = None
-        self._results = self._context.socket(zmq.SUB)
-        try:
-            for address in filter(None, (endpoint, heatmaps_endpoint)):
-                source = self._results if address == endpoint else self._context.socket(zmq.SUB)
-                if queue_messages is not None:
-                    source.setsockopt(zmq.RCVHWM, queue_messages)
-                source = subscribe(source, address, line=line, station=station, keys=keys)
-                self._poller.register(source, zmq.POLLIN)
-            if replay_endpoint is not None:
-                self._dealer = connect(self._context.socket(zmq.DEALER), replay_endpoint, keys)
-                self._poller.register(self._dealer, zmq.POLLIN)
-        except ConfigError:
-            self.close()
-            raise
+        for source in sockets:
+            self._poller.register(source, zmq.POLLIN)
 
     async def receive(self, timeout_s: float | None = None) -> Item | None:
         """The next message or notice; None if there was none in time."""

@@ -81,20 +81,11 @@ class ResultSubscriber:
             recovery=recovery,
         )
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        addresses = (endpoint, heatmaps_endpoint, replay_endpoint)
+        sockets, self._dealer = connect_reader(self._context, addresses, prefix_of(line, station), keys)
         self._poller = zmq.Poller()
-        self._dealer: zmq.Socket[bytes] | None = None
-        try:
-            for address in filter(None, (endpoint, heatmaps_endpoint)):
-                source = subscribe(
-                    self._context.socket(zmq.SUB), address, line=line, station=station, keys=keys
-                )
-                self._poller.register(source, zmq.POLLIN)
-            if replay_endpoint is not None:
-                self._dealer = connect(self._context.socket(zmq.DEALER), replay_endpoint, keys)
-                self._poller.register(self._dealer, zmq.POLLIN)
-        except ConfigError:
-            self.close()
-            raise
+        for source in sockets:
+            self._poller.register(source, zmq.POLLIN)
 
     @property
     def stale(self) -> bool:
@@ -154,19 +145,40 @@ class ResultSubscriber:
         self.close()
 
 
-def subscribe(source: SocketT, endpoint: str, *, line: str, station: str, keys: ClientKeys | None) -> SocketT:
-    """Connect with one subscription for all streams: several would become active one by one and fake gaps.
+def prefix_of(line: str, station: str) -> bytes:
+    """One subscription for all streams: several would become active one by one and fake gaps."""
+    if line == ANY:
+        return PREFIX.encode()
+    return f"{PREFIX}{line}/{'' if station == ANY else station + '/'}".encode()
+
+
+def connect_reader(
+    context: zmq.Context[SocketT],
+    addresses: tuple[str, str | None, str | None],
+    prefix: bytes,
+    keys: ClientKeys | None,
+    queue_messages: int | None = None,
+) -> tuple[list[SocketT], SocketT | None]:
+    """Sockets to results, heatmaps and replay, as far as they are wanted; the last one once more.
 
     Raises:
-        ConfigError: the address is not one that ZeroMQ can connect to.
+        ConfigError: an address is not one that ZeroMQ can connect to; the context is destroyed then.
     """
-    prefix = PREFIX
-    if line != ANY:
-        prefix += line + "/"
-        if station != ANY:
-            prefix += station + "/"
-    source.setsockopt(zmq.SUBSCRIBE, prefix.encode())
-    return connect(source, endpoint, keys)
+    sockets = []
+    try:
+        for address in filter(None, addresses[:2]):
+            source = context.socket(zmq.SUB)
+            if queue_messages is not None:
+                source.setsockopt(zmq.RCVHWM, queue_messages)
+            source.setsockopt(zmq.SUBSCRIBE, prefix)
+            sockets.append(connect(source, address, keys))
+        if addresses[2] is None:
+            return sockets, None
+        dealer = connect(context.socket(zmq.DEALER), addresses[2], keys)
+    except ConfigError:
+        context.destroy(linger=0)
+        raise
+    return [*sockets, dealer], dealer
 
 
 def connect(socket: SocketT, endpoint: str, keys: ClientKeys | None) -> SocketT:
