@@ -54,14 +54,13 @@ class Outbox:
         journal: Journal,
         publisher: Publisher,
         history: HistoryLine,
-        epoch: str,
     ) -> None:
         self._config = config
         self._ledger = ledger
         self._journal = journal
         self._publisher = publisher
         self._history = history
-        self._epoch = epoch
+        self._epoch = journal.epoch
         self.recent = Recent()
         self._engine: EngineReady | None = None
         self._model: ModelSummary | None = None
@@ -70,7 +69,7 @@ class Outbox:
         self.parts = PartLedger()
         self.latencies = LatencyRecorder()
         self.recent_latencies = LatencyRecorder(RECENT_KEPT)
-        self.drift = DriftWatch(config, epoch=epoch, tell=self.event)
+        self.drift = DriftWatch(config, epoch=journal.epoch, tell=self.event)
 
     @property
     def threshold(self) -> float:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import zmq
 
 from pipeline import realtime
-from pipeline.assembly import Wanted, assemble
+from pipeline.assembly import assemble
 from pipeline.attendance import StationError
 from pipeline.history.journal_repair import repaired
 from pipeline.messages import StageLatency
@@ -68,18 +67,17 @@ class Station:
         self._config = config
         self._stopping = False
         self._state: StationState = "Preoperational"
-        self._poller = zmq.Poller()
         self._exit = contextlib.ExitStack()
         with contextlib.ExitStack() as opening:
             self._systemd = opening.enter_context(contextlib.closing(Notifier(os.environ)))
-            wanted = Wanted(stop_after=stop_after, stub_engine_ms=stub_engine_ms)
-            parts = assemble(config, wanted, opening, poller=self._poller)
+            parts = assemble(config, opening, stop_after=stop_after, stub_engine_ms=stub_engine_ms)
             self._exit = opening.pop_all()
-        self._publisher, self._journal, self._repairs = parts.publisher, parts.journal, parts.repairs
-        self._lines, self._history = parts.lines, parts.history
-        self._outbox, self._heartbeat = parts.outbox, parts.heartbeat
-        self._gate, self._inspection, self._flow = parts.gate, parts.inspection, parts.flow
-        self._attendance, self._crew, self._recipes = parts.attendance, parts.crew, parts.recipes
+        resources, judging, staff, self._recipes = parts
+        self._poller, self._publisher, self._lines = resources.poller, resources.publisher, resources.lines
+        self._journal, self._repairs = resources.journal, resources.repairs
+        self._outbox, self._heartbeat = judging.outbox, judging.heartbeat
+        self._gate, self._inspection, self._flow = judging.gate, judging.inspection, judging.flow
+        self._attendance, self._history, self._crew = staff.attendance, staff.history, staff.crew
         self._desk = TriggerDesk(config.parts, lines=self._lines, flow=self._flow, state=lambda: self._state)
         for socket in self._publisher.poll_sockets():
             self._attendance.watch(socket, self._serve_publisher)

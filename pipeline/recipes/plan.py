@@ -94,7 +94,15 @@ def plan_start(config: Config) -> Start | None:
 
 
 def as_started(config: Config, start: Start | None) -> Config:
-    """The configuration with the cameras of the recipe that the station starts with."""
+    """The configuration with cameras and deadline of the recipe that the station starts with."""
     if start is None or start.plan is None:
         return config
-    return msgspec.structs.replace(config, cameras=list(start.plan.cameras.values()))
+    station = msgspec.structs.replace(config.station, deadline_ms=start.plan.deadline_ms)
+    return msgspec.structs.replace(config, station=station, cameras=list(start.plan.cameras.values()))
+
+
+def setup_of(config: Config, start: Start | None) -> Setup:
+    """What the inspection process loads first."""
+    if start is None or start.plan is None:
+        return Setup(engine=config.engine)
+    return start.plan.setup

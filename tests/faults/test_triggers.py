@@ -27,7 +27,7 @@ def emulated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
         pytest.skip("NO PYLON: pypylon is not installed")
     monkeypatch.setenv("PYLON_CAMEMU", "1")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setattr("pipeline.assembly.Child", _emulated_child)
+    monkeypatch.setattr("pipeline.resources.Child", _emulated_child)
     parts = paint_parts(tmp_path / "parts", 4, defect_every=99)
     camera = {
         "kind": "pylon",

@@ -36,7 +36,6 @@ class Parts:
             journal=stack.enter_context(Journal(root / "journal", epoch="e")),
             publisher=publisher,
             history=history,
-            epoch="e",
         )
         self.heartbeat = Heartbeat(
             config.station, ledger=self.ledger, outbox=self.outbox, publisher=publisher, history=history

@@ -18,7 +18,7 @@ from pipeline.messages import Reason
 from pipeline.recipes.active_record import FILE_NAME, load_active, next_record, save_active
 from pipeline.recipes.fingerprint import file_hashes, fingerprint
 from pipeline.recipes.gate import RecipeGate
-from pipeline.recipes.plan import make_plan, plan_start
+from pipeline.recipes.plan import as_started, make_plan, plan_start, setup_of
 from pipeline.recipes.recipe import RecipeError, read_recipe
 from pipeline.recipes.shelf import RecipeShelf
 from support.lines import folder_camera
@@ -176,6 +176,20 @@ def test_the_record_comes_back_and_names_what_changed(tmp_path: Path) -> None:
     write_recipe(tmp_path, 1, version=2)
     with pytest.raises(ConfigError, match=r"found version 2 of recipe 1, expected 1, .*hlgfa recipe select"):
         plan_start(config)
+
+
+def test_a_start_takes_deadline_and_cameras_from_the_recipe_and_nothing_else(tmp_path: Path) -> None:
+    config = config_of(tmp_path, rate_hz=20.0)
+    found = read_recipe(write_recipe(tmp_path, 1, deadline_ms=50, cameras={"cam1": {"rate_hz": 10.0}}))
+    record = next_record(None, found, "ab" * 32, operator="ann", changed_utc="2026-01-01T00:00:00+00:00")
+    assert as_started(config, plan_start(config)) == config
+    assert setup_of(config, plan_start(config)).recipe is None
+    save_active(record, tmp_path / "journal")
+    started = as_started(config, plan_start(config))
+    assert (started.station.deadline_ms, started.cameras[0].rate_hz) == (50, 10.0)  # type: ignore[union-attr]
+    station = msgspec.structs.replace(started.station, deadline_ms=config.station.deadline_ms)
+    assert msgspec.structs.replace(started, station=station, cameras=config.cameras) == config
+    assert setup_of(config, plan_start(config)).recipe == found
 
 
 def test_a_record_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
