@@ -22,7 +22,7 @@ DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-co
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run wheel docs test debian hooks unit test-gpu demo-model soak delivery bench-peers dashboard-picture fuzz clean
+.PHONY: run wheel docs test debian hooks unit computing lines test-gpu demo-model soak delivery bench-peers dashboard-picture fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -65,7 +65,7 @@ test: hooks docs unit
 hooks: $(VENV)/.test-installed
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pre-commit run --all-files
 
-# What only computes: two at a time, the longest first. A file stays with one of the two, which trains for it once.
+# What only computes, the longest first. A file stays with one of the two, which trains for it once.
 COMPUTING := tests/real_data $(addprefix tests/tools/,test_compare_methods.py test_build_engine.py \
   test_train_calibrate_evaluate.py test_build_engine_int8.py test_roi.py test_baselines.py benchmark host \
   test_fit_cache.py test_peers.py test_review.py test_schemas.py test_teaching_steps.py test_training_settings.py \
@@ -76,11 +76,18 @@ ALONE := tests/faults tests/contracts/test_camera_contract.py tests/pipeline/cam
   $(addprefix tests/pipeline/,gateways history/test_history.py test_capture.py test_publisher.py test_realtime.py \
   test_station.py test_triggers.py test_watchdog.py test_worker.py) \
   $(addprefix tests/tools/,test_gateway_latency.py test_soak.py)
-SHARED := --dist loadfile --no-loadscope-reorder
-# All else starts lines, readers and browsers on ports of its own, and mostly waits for them: two at a time.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# What only computes has the cores while nobody else wants them: lines mostly wait.
+LAST_IN_LINE := $(shell chrt --idle 0 true 2>/dev/null && echo chrt --idle 0)
 unit: $(VENV)/.test-installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(SHARED) $(COMPUTING)
-	$(BIN)/pytest -n 2 $(SHARED) tests $(COMPUTING:%=--ignore %) $(ALONE:%=--ignore %)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line computing lines
+
+computing:
+	OMP_NUM_THREADS=1 $(LAST_IN_LINE) $(BIN)/pytest $(TWO) $(COMPUTING)
+
+# All else starts lines, readers and browsers on ports of its own, and mostly waits for them: two at a time.
+lines:
+	$(BIN)/pytest $(TWO) tests $(COMPUTING:%=--ignore %) $(ALONE:%=--ignore %)
 	$(BIN)/pytest $(ALONE)
 
 # What needs an NVIDIA GPU, and nothing else; see docs/gpu.md. It fails where there is no GPU: a skip would prove nothing.
