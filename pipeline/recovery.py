@@ -199,6 +199,7 @@ class Recovery:
             segment.waiting.pop(header.seq, None)
             self.ready.append(header)
             segment.next += 1
+            self._advance(stream)  # what waits may follow: the rest of this answer can be lost
 
     def _end(self, request: ReplayRequest, segment: _Segment, reply: EndReply) -> None:
         stream = request.stream

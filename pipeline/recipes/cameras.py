@@ -52,9 +52,9 @@ def _camera_of(found: RecipeFile, camera: CameraConfig) -> CameraConfig:
     if isinstance(camera, _DEVICES):
         for key in _inherited(raw, asked):
             raise RecipeError(
-                f"{where}: found {key}, which config.yaml does not set, expected a value there: a camera keeps what "
-                f"it was told, so recipes without {key} would run with this one's. Add {key} to the camera in "
-                "config.yaml, as those are to have it."
+                f"{where}: found {key}, which config.yaml does not set, expected a value there: a camera "
+                f"keeps what it was told, so recipes without {key} would run with this one's. Add {key} to "
+                "the camera in config.yaml, as those are to have it."
             )
     merged = {key: raw[key] | asked[key] for key in _BY_NAME if key in raw and key in asked}
     try:

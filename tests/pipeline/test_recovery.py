@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+import hypothesis
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -203,6 +204,7 @@ STEP = st.one_of(
 
 @settings(deadline=None, max_examples=300)
 @given(steps=st.lists(STEP, max_size=60), holes=st.sets(st.integers(1, 20), max_size=4))
+@hypothesis.example(steps=[("publish", False), ("publish", True), ("answer", [True])], holes=set())
 def test_exactly_once_and_in_order_whatever_is_lost(
     steps: list[tuple[str, bool | list[bool]]], holes: set[int]
 ) -> None:
