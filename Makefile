@@ -22,7 +22,7 @@ DEBIAN_PACKAGES := gir1.2-aravis-0.8 libgirepository1.0-dev libcairo2-dev pkg-co
 PYTHON_H = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run wheel docs test debian hooks unit computing lines test-gpu demo-model soak delivery bench-peers dashboard-picture fuzz clean
+.PHONY: run wheel docs test debian hooks unit computing alone test-gpu demo-model soak delivery bench-peers dashboard-picture fuzz clean
 
 run: $(VENV)/.run-installed
 	$(BIN)/hlgfa run $(CONFIG) $(if $(FRAMES),--frames $(FRAMES))
@@ -77,17 +77,17 @@ ALONE := tests/faults tests/contracts/test_camera_contract.py tests/pipeline/cam
   test_station.py test_triggers.py test_watchdog.py test_worker.py) \
   $(addprefix tests/tools/,test_gateway_latency.py test_soak.py)
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
-# What only computes has the cores while nobody else wants them: lines mostly wait.
+# What only computes gets what those leave that run alone, which mostly wait.
 LAST_IN_LINE := $(shell chrt --idle 0 true 2>/dev/null && echo chrt --idle 0)
+# All else starts lines, readers and browsers on ports of its own: two at a time.
 unit: $(VENV)/.test-installed
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line computing lines
+	$(BIN)/pytest $(TWO) tests $(COMPUTING:%=--ignore %) $(ALONE:%=--ignore %)
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line computing alone
 
 computing:
 	OMP_NUM_THREADS=1 $(LAST_IN_LINE) $(BIN)/pytest $(TWO) $(COMPUTING)
 
-# All else starts lines, readers and browsers on ports of its own, and mostly waits for them: two at a time.
-lines:
-	$(BIN)/pytest $(TWO) tests $(COMPUTING:%=--ignore %) $(ALONE:%=--ignore %)
+alone:
 	$(BIN)/pytest $(ALONE)
 
 # What needs an NVIDIA GPU, and nothing else; see docs/gpu.md. It fails where there is no GPU: a skip would prove nothing.

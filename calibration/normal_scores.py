@@ -40,8 +40,9 @@ class Scale(NamedTuple):
     def __call__(self, values: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Normal scores, at most `FARTHEST` away from 0, in the shape of the values."""
         inner = np.interp(values, self.knots, self.scores)
-        under = np.minimum(values - self.knots[0], 0.0) / self.below
-        over = np.maximum(values - self.knots[-1], 0.0) / self.above
+        with np.errstate(over="ignore"):  # beyond all numbers is farthest, too
+            under = np.minimum(values - self.knots[0], 0.0) / self.below
+            over = np.maximum(values - self.knots[-1], 0.0) / self.above
         return np.asarray(np.clip(inner + under + over, -FARTHEST, FARTHEST))
 
 

@@ -41,9 +41,9 @@ class Child:
         context: zmq.Context[zmq.Socket[bytes]],
         directory: Path,
         log: LogSpec,
-        niceness: int = 0,
+        launcher: tuple[str, ...] = (),
     ) -> None:
-        """Prepare a process of `module`; with a `niceness` it leaves the processor to the others."""
+        """Prepare a process of `module`; `launcher` is a command in front of it, such as nice or chrt."""
         self.name = name
         self.lives = 0
         self.state = "stopped"
@@ -54,7 +54,7 @@ class Child:
         self.last_words = ""
         self._module = module
         self._log = log
-        self._niceness = niceness
+        self._launcher = launcher
         self._context = context
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,9 +77,7 @@ class Child:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.bind(self.endpoint)
         self.lives += 1
-        command = [sys.executable, "-m", self._module, str(os.getpid())]
-        if self._niceness:
-            command = ["nice", "-n", str(self._niceness), *command]
+        command = [*self._launcher, sys.executable, "-m", self._module, str(os.getpid())]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=fds)
         self.pidfd = os.pidfd_open(self._process.pid)
         assert self._process.stdin is not None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MCL_CURRENT, MCL_FUTURE = 1, 2
 CAP_SYS_NICE = 1 << 23
 USUAL_NICE = 20
-"""RLIMIT_NICE from which a process may set itself to niceness 0: the limit is 20 less the niceness."""
+"""RLIMIT_NICE from which a thread of niceness 0 may leave SCHED_IDLE: the limit is 20 less the niceness."""
 EXPENDABLE = "1000"
 COLLECT_S = 5.0
 LATEST_COLLECT_S = 60.0
@@ -59,7 +59,7 @@ def apply(settings: RealtimeConfig, *, cores: list[int] | None) -> list[str]:
 def stand_by() -> list[str]:
     """For a process that loads beside the line: where memory runs out, the kernel is to end this one.
 
-    Its niceness was set by who started it. Returns one line if it was refused.
+    Its scheduling was set by who started it. Returns one line if it was refused.
     """
     try:
         Path("/proc/self/oom_score_adj").write_text(EXPENDABLE, encoding="utf-8")
@@ -69,7 +69,7 @@ def stand_by() -> list[str]:
 
 
 def may_promote() -> bool:
-    """Whether the system lets this process take a child's niceness back."""
+    """Whether the system lets this process schedule a child of SCHED_IDLE as any other again."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NICE)
     if soft == resource.RLIM_INFINITY or soft >= USUAL_NICE:
         return True
@@ -82,13 +82,12 @@ def may_promote() -> bool:
 def promote(pid: int, settings: RealtimeConfig) -> list[str]:
     """Schedule every thread of a process that has stood by as one at work; one line for what was refused."""
     refused = []
+    policy = os.SCHED_OTHER if settings.fifo_priority is None else os.SCHED_FIFO
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/oom_score_adj").write_text("0", encoding="utf-8")
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
-            os.setpriority(os.PRIO_PROCESS, int(task.name), 0)
-            if settings.fifo_priority is not None:
-                os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(settings.fifo_priority))
+            os.sched_setscheduler(int(task.name), policy, os.sched_param(settings.fifo_priority or 0))
     except OSError as error:
         refused.append(
             f"changeover: refused the new engine its priority ({error.strerror}). Allow it: LimitNICE=0 and "

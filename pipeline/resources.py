@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pipeline.history.journal_repair import Repair
     from pipeline.log_config import LoggingConfig
 
-HISTORIAN_NICENESS = 5
-"""Its start alone (half a second of a core) cost a line at 50 parts/s frames on two busy cores."""
+NICE = ("nice", "-n", "5")
+"""For the historian: its start alone, half a second of a core, cost a line at 50 parts/s frames on two busy
+cores."""
 
 
 class Workshop:
@@ -42,16 +43,20 @@ class Workshop:
         stack.callback(self.context.term)
         self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hlgfa-")))
 
-    def make_child(self, name: str, module: str, *, niceness: int = 0, camera: str | None = None) -> Child:
+    def make_child(
+        self, name: str, module: str, *, launcher: tuple[str, ...] = (), camera: str | None = None
+    ) -> Child:
         """A process that is not started yet, and ended at the latest with the station."""
-        child = self.make_brief(name, module, niceness=niceness, camera=camera)
+        child = self.make_brief(name, module, launcher=launcher, camera=camera)
         self._stack.callback(child.kill)
         return child
 
-    def make_brief(self, name: str, module: str, *, niceness: int = 0, camera: str | None = None) -> Child:
+    def make_brief(
+        self, name: str, module: str, *, launcher: tuple[str, ...] = (), camera: str | None = None
+    ) -> Child:
         """A process that is not started yet; its end is the caller's to see to."""
         log = LogSpec(process=name, camera=camera, epoch=self._epoch, settings=self._logging)
-        return Child(name, module, context=self.context, directory=self.directory, log=log, niceness=niceness)
+        return Child(name, module, context=self.context, directory=self.directory, log=log, launcher=launcher)
 
 
 class Resources(NamedTuple):
@@ -82,7 +87,7 @@ def open_resources(config: Config, stack: contextlib.ExitStack) -> Resources:
     inspection = workshop.make_child("inspection", "pipeline.inspection")
     repairs = repair(Path(config.station.journal_dir))
     journal = stack.enter_context(_make_journal(config, epoch))
-    historian = workshop.make_child("historian", "pipeline.history.historian", niceness=HISTORIAN_NICENESS)
+    historian = workshop.make_child("historian", "pipeline.history.historian", launcher=NICE)
     history = HistoryLine(historian, config.archive, _image_pace(config, publisher))
     return Resources(stack, zmq.Poller(), publisher, workshop, lines, inspection, repairs, journal, history)
 

@@ -34,7 +34,7 @@ def simulate(
         raise ConfigError(f"--out: found {out}, expected a directory that does not exist yet.")
     parts = _parts(train=train, test=test, seed=seed, every=every, size=size)
     for folder, number, part in track(parts, "rendering", total=train + 2 * test, transient=True):
-        _write(out, folder, number, part)
+        write_part(out, folder, number, part)
     print(f"{out}: {train} good parts to train on, {test} good and {test} defective ones to test on")
 
 
@@ -59,7 +59,8 @@ def _parts(
             yield folder, index, part
 
 
-def _write(out: Path, folder: str, number: int, part: RenderedPart) -> None:
+def write_part(out: Path, folder: str, number: int, part: RenderedPart) -> None:
+    """Its image under the kind that it is, and its mask if it is defective, in the layout of MVTec AD."""
     from PIL import Image
 
     directory = out / folder / part.truth

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pipeline.inspector import Inspector
     from pipeline.recipes.plan import Setup
 
-LOWEST_PRIORITY = 19
-"""Beside a thread of niceness 0 one of 19 gets 15 of 1039 parts of a core (sched(7))."""
+LAST_IN_LINE = ("chrt", "--idle", "0")
+"""Whoever else wants the core has it at once (SCHED_IDLE, sched(7)); niceness 19 would end its turn first."""
 
 
 class Standby:
@@ -48,7 +48,7 @@ class Standby:
     def start(self, setup: Setup, now_ns: int) -> None:
         """Start to load; `on_ready` or `on_lost` hears how that goes.
 
-        It runs at the lowest priority, unless the system would not let that be taken back.
+        It gets what the line leaves of the cores, unless the system would not let that be taken back.
         """
         may_promote = realtime.may_promote()
         if not may_promote:
@@ -61,7 +61,7 @@ class Standby:
         child = self._make_child(
             f"inspection-{setup.changes}",
             "pipeline.inspection",
-            niceness=LOWEST_PRIORITY if may_promote else 0,
+            launcher=LAST_IN_LINE if may_promote else (),
         )
         self._child = child
         self._inspector.start_child(child, setup, now_ns, standby=True)

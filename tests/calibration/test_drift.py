@@ -5,7 +5,7 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from calibration.camera_drift import Baselines, CameraDrift, Tolerances
@@ -197,6 +197,7 @@ def test_many_failures_make_the_blocks_shorter() -> None:
     st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=80),
     st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=40),
 )
+@example([0.0, 0.0], [1.797693134862316e306])
 def test_any_baseline_and_any_values_leave_the_chart_finite(known: list[float], values: list[float]) -> None:
     baseline = fit_level(known, finest=0.01)
     assert baseline.usual == pytest.approx(np.median(known))

@@ -6,10 +6,12 @@ import gc
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from pipeline import realtime
 from pipeline.config import RealtimeConfig
 from pipeline.realtime import GarbageCollector
+from pipeline.recipes.standby import LAST_IN_LINE
 
 
 def test_nothing_is_asked_for_by_default() -> None:
@@ -62,23 +64,22 @@ def test_the_collector_collects_when_idle_only_and_leaves_python_as_it_was() -> 
     assert gc.get_freeze_count() == 0
 
 
-def test_a_process_that_stood_by_gets_the_usual_priority_back() -> None:
-    command = [
-        "nice",
-        "-n",
-        "19",
-        sys.executable,
-        "-c",
-        "import sys; print('up', flush=True); sys.stdin.read()",
-    ]
+def test_every_thread_of_a_process_that_stood_by_is_scheduled_as_usual_again() -> None:
+    script = (
+        "import sys, threading\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "print('up', flush=True); sys.stdin.read()"
+    )
+    command = [*LAST_IN_LINE, sys.executable, "-c", script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"up\n"
-        assert os.getpriority(os.PRIO_PROCESS, child.pid) == 19
+        threads = [int(task.name) for task in Path(f"/proc/{child.pid}/task").iterdir()]
+        assert [os.sched_getscheduler(thread) for thread in threads] == [os.SCHED_IDLE] * 2
         refused = realtime.promote(child.pid, RealtimeConfig())
         if realtime.may_promote():
             assert refused == []
-            assert os.getpriority(os.PRIO_PROCESS, child.pid) == 0
+            assert [os.sched_getscheduler(thread) for thread in threads] == [os.SCHED_OTHER] * 2
         else:
             assert "LimitNICE=0" in refused[0]
         child.communicate(b"")
@@ -91,8 +92,9 @@ def test_without_leave_no_priority_is_taken_back() -> None:
         "from pipeline.config import RealtimeConfig\n"
         "resource.setrlimit(resource.RLIMIT_NICE, (0, 0))\n"
         "os.setgid(65534); os.setuid(65534)\n"
-        "os.nice(10)\n"
+        "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n"
         "print(realtime.may_promote(), *realtime.promote(os.getpid(), RealtimeConfig()))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("False changeover: refused the new engine its priority (Permission denied)")
+    refused = "changeover: refused the new engine its priority (Operation not permitted)"
+    assert done.stdout.startswith(f"False {refused}")

@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 from pipeline import requests
 from pipeline.config import parse_config
 from pipeline.messages import HeatmapHeader
+from pipeline.stream_check import Stale
 from support.bottle import BOTTLE, needs_bottle
 from support.lines import Line, make_raw_config, running
 
@@ -83,7 +84,8 @@ def trigger_each(line: Line, count: int) -> None:
 def check(line: Line, names: list[str]) -> None:
     """Every image one result on the topic with its heatmap, and the ranking of good and bad."""
     assert len(line.results) == len(names)
-    assert line.notices == []
+    missed = [notice for notice in line.notices if not isinstance(notice, Stale)]
+    assert missed == []  # the cores may have others to serve first: then a status is late
     maps = {m.header.result_id: m for m in line.messages if isinstance(m.header, HeatmapHeader)}
     without = [(r.result_id, r.reason, r.score) for r in line.results if r.result_id not in maps]
     assert without == []
