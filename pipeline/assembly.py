@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.attendance import Attendance
@@ -17,6 +18,7 @@ from pipeline.recipes.changer import Changer
 from pipeline.recipes.gate import RecipeGate
 from pipeline.recipes.plan import as_started, plan_start, setup_of
 from pipeline.recipes.recipe_desk import RecipeDesk
+from pipeline.recipes.record_writer import RecordWriter
 from pipeline.recipes.standby import Standby
 from pipeline.resources import open_resources
 
@@ -126,11 +128,14 @@ def _make_recipes(
     standby = Standby(config, make_child=make_child, inspector=inspector, attendance=attendance)
     resources.stack.callback(lambda: judging.inspection.child.kill())  # noqa: PLW0108 - the one in force then
     resources.stack.callback(standby.close)
+    writer = RecordWriter(Path(config.station.journal_dir), attendance)
+    resources.stack.callback(writer.close)
     changer = Changer(
         config.station,
         start,
         lines=resources.lines,
         standby=standby,
+        writer=writer,
         inspector=inspector,
         crew=crew,
         flow=judging.flow,

@@ -52,6 +52,23 @@ def save_active(record: ActiveRecord, directory: Path) -> None:
         raise RecipeError(f"{path}: cannot be written ({error.strerror}).") from error
 
 
+def restore_active(record: ActiveRecord | None, directory: Path) -> None:
+    """Put back what was there before the last `save_active`: None for no record.
+
+    Raises:
+        RecipeError: the disk does not take it.
+    """
+    if record is not None:
+        save_active(record, directory)
+        return
+    path = directory / FILE_NAME
+    try:
+        path.unlink(missing_ok=True)
+        sync_directory(directory)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be removed ({error.strerror}).") from error
+
+
 def next_record(
     last: ActiveRecord | None, found: RecipeFile, sha256: str, *, operator: str, changed_utc: str
 ) -> ActiveRecord:

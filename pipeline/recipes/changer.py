@@ -15,7 +15,7 @@ import msgspec
 
 from engines.records import now_utc
 from pipeline.messages import RecipeChange
-from pipeline.recipes.active_record import next_record, save_active
+from pipeline.recipes.active_record import next_record, restore_active
 from pipeline.recipes.changeover import Changeover, Tell
 from pipeline.recipes.recipe import RecipeError
 
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from pipeline.inspector import Inspector
     from pipeline.internal import EngineReady
     from pipeline.outbox import Outbox
+    from pipeline.recipes.active_record import ActiveRecord
     from pipeline.recipes.changeover import Action, Step
     from pipeline.recipes.gate import RecipeGate
     from pipeline.recipes.plan import Plan, Start
     from pipeline.recipes.recipe import RecipeFile
+    from pipeline.recipes.record_writer import RecordWriter
     from pipeline.recipes.standby import Standby
 
 
@@ -51,6 +53,7 @@ class Changer:
         *,
         lines: Mapping[str, CameraLine],
         standby: Standby,
+        writer: RecordWriter,
         inspector: Inspector,
         crew: Crew,
         flow: Flow,
@@ -65,6 +68,7 @@ class Changer:
         self._active = start.plan
         self._lines = lines
         self._standby = standby
+        self._writer = writer
         self._inspector = inspector
         self._crew = crew
         self._flow = flow
@@ -78,8 +82,11 @@ class Changer:
         self._before = {name: line.config for name, line in lines.items()}
         self._restore_due_ns = 0
         self._operator = ""
+        self._written: ActiveRecord | None = None
+        self._lost: str | None = None
         standby.on_ready = self._on_loaded
-        standby.on_lost = self._fail
+        standby.on_lost = self._on_lost
+        writer.on_written = self._on_written
         crew.on_camera = self._on_camera
 
     @property
@@ -143,6 +150,30 @@ class Changer:
         self._attendance.warn(ready.refused)
         self._do(self._machine.verified())
 
+    def _on_lost(self, text: str) -> None:
+        if self._machine.phase == "recording":
+            self._lost = text  # told once the disk is done, and is given the old record again
+        else:
+            self._fail(text)
+
+    def _on_written(self, error: str | None) -> None:
+        lost, self._lost = self._lost, None
+        if error is not None:
+            self._fail(error)
+        elif lost is not None:
+            self._fail(lost + self._put_back())
+        else:
+            self.record = self._written
+            self._do(self._machine.recorded())
+
+    def _put_back(self) -> str:
+        """The record of what goes on, on the disk again; what is to be said of that."""
+        try:
+            restore_active(self.record, Path(self._config.journal_dir))
+        except RecipeError as error:
+            return f"; the next start would be with {self._plan.found.name}: {error}"
+        return ""
+
     def _on_camera(self, name: str, error: str | None) -> None:
         if error is None:
             self._do(self._machine.camera_ready(name))
@@ -199,14 +230,11 @@ class Changer:
         assert self._ready is not None
         assert self._ready.recipe_sha256 is not None
         sha256, plan = self._ready.recipe_sha256, self._plan
-        record = next_record(self.record, plan.found, sha256, operator=self._operator, changed_utc=now_utc())
-        try:
-            save_active(record, Path(self._config.journal_dir))
-        except RecipeError as error:
-            self._fail(str(error))
-            return
-        self.record = record
-        self._do(self._machine.recorded())
+        changed_utc = now_utc()
+        self._written = next_record(
+            self.record, plan.found, sha256, operator=self._operator, changed_utc=changed_utc
+        )
+        self._writer.write(self._written)
 
     def _switch(self) -> None:
         assert self._ready is not None

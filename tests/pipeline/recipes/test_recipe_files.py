@@ -15,7 +15,13 @@ from calibration.record import FILE_NAME as CALIBRATION_NAME
 from pipeline.camera_config import V4l2CameraConfig
 from pipeline.config import Config, ConfigError
 from pipeline.messages import Reason
-from pipeline.recipes.active_record import FILE_NAME, load_active, next_record, save_active
+from pipeline.recipes.active_record import (
+    FILE_NAME,
+    load_active,
+    next_record,
+    restore_active,
+    save_active,
+)
 from pipeline.recipes.fingerprint import file_hashes, fingerprint
 from pipeline.recipes.gate import RecipeGate
 from pipeline.recipes.plan import as_started, make_plan, plan_start, setup_of
@@ -161,6 +167,18 @@ def test_the_hash_is_of_everything_that_a_verdict_depends_on(tmp_path: Path) -> 
     path.write_text(path.read_text() + "\n")
     seen.add(fingerprint(file_hashes(path, model)))
     assert len(seen) == 6
+
+
+def test_a_record_is_put_back(tmp_path: Path) -> None:
+    found = read_recipe(write_recipe(tmp_path, 1))
+    record = next_record(None, found, "ab" * 32, operator="ann", changed_utc="2026-01-01T00:00:00+00:00")
+    restore_active(record, tmp_path)
+    assert load_active(tmp_path) == record
+    restore_active(None, tmp_path)
+    assert load_active(tmp_path) is None
+    restore_active(None, tmp_path)
+    with pytest.raises(RecipeError, match="cannot be removed"):
+        restore_active(None, tmp_path / "missing")
 
 
 def test_the_record_comes_back_and_names_what_changed(tmp_path: Path) -> None:

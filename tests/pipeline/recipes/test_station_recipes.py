@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,10 @@ from calibration.record import FILE_NAME as CALIBRATION_NAME
 from engines.records import file_sha256
 from pipeline.attendance import StationError
 from pipeline.messages import Reason, ResultHeader
-from pipeline.recipes.active_record import load_active
+from pipeline.recipes.active_record import ActiveRecord, load_active, save_active
 from pipeline.requester import Requester
 from pipeline.requests import RecipesReply, RecipesRequest
-from support.lines import Line, folder_camera, make_config, paint_parts, running
+from support.lines import PATIENCE_S, Line, folder_camera, make_config, paint_parts, running
 from support.plc import plc_at
 from support.recipes import change, change_to, changes_of, make_recipe_config, wait_for_end, write_recipe
 
@@ -66,7 +69,21 @@ def until_accepted(line: Line, recipe: str, count: int = 20) -> None:
     line.wait_for(lambda: accepts() >= enough, f"accepts of recipe {recipe}")
 
 
-def test_changeovers_at_the_highest_rate(tmp_path: Path) -> None:
+@pytest.fixture
+def disk_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the disk took for each record; other programs write to it, too."""
+    took: list[float] = []
+
+    def timed(record: ActiveRecord, directory: Path) -> None:
+        begin_s = time.monotonic()
+        save_active(record, directory)
+        took.append(time.monotonic() - begin_s)
+
+    monkeypatch.setattr("pipeline.recipes.record_writer.save_active", timed)
+    return took
+
+
+def test_changeovers_at_the_highest_rate(tmp_path: Path, disk_s: list[float]) -> None:
     for number in (1, 2):
         write_recipe(tmp_path, number)
     with running(make_recipe_config(tmp_path, [loaded_camera(tmp_path)])) as line:
@@ -78,7 +95,8 @@ def test_changeovers_at_the_highest_rate(tmp_path: Path) -> None:
     assert [recipe for recipe, _ in groupby(accepted_by(line, tmp_path))] == ["model", "1", "2", "1"]
     reasons = Counter(Reason(r.reason_code) for r in line.results if r.disposition == "reject")
     assert set(reasons) <= {Reason.RECIPE_NOT_READY, *BUSY}
-    assert reasons[Reason.RECIPE_NOT_READY] < 0.1 * report.triggers
+    assert len(disk_s) == 3
+    assert reasons[Reason.RECIPE_NOT_READY] < 0.1 * report.triggers + sum(disk_s) * RATE_HZ
     states = [change.state for change in changes_of(line)]
     assert states == ["loading", "verified", "switched"] * 3
     changed = [change for change in changes_of(line) if change.state == "switched"]
@@ -156,6 +174,62 @@ def test_a_setting_that_the_camera_refuses_is_rolled_back(tmp_path: Path) -> Non
         line.account()
     assert set(accepted_by(line, tmp_path)) == {"model"}
     assert line.results[-1].disposition == "accept"
+    assert load_active(tmp_path / "journal") is None
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A disk that takes no record until the event is set."""
+    takes = threading.Event()
+
+    def slow(record: ActiveRecord, directory: Path) -> None:
+        takes.wait(PATIENCE_S)
+        save_active(record, directory)
+
+    monkeypatch.setattr("pipeline.recipes.record_writer.save_active", slow)
+    yield takes
+    takes.set()
+
+
+def test_statuses_and_rejects_go_on_while_the_disk_takes_its_time(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    write_recipe(tmp_path, 1)
+    with running(make_recipe_config(tmp_path, [loaded_camera(tmp_path)])) as line:
+        until_accepted(line, "model")
+        change_to(line, 1)
+        line.wait_for(lambda: not line.statuses[-1].ready, "the hold")
+        statuses, results = len(line.statuses), len(line.results)
+        line.wait_for(lambda: len(line.statuses) > statuses + 10, "statuses")
+        line.wait_for(lambda: len(line.results) > results + RATE_HZ, "results of a second")
+        assert {result.reason_code for result in line.results[-RATE_HZ:]} <= {30, *map(int, BUSY)}
+        assert [change.state for change in changes_of(line)] == ["loading", "verified"]
+        disk.set()
+        assert wait_for_end(line).state == "switched"
+        until_accepted(line, "1")
+        line.account()
+    assert load_active(tmp_path / "journal") is not None
+
+
+def test_a_process_that_dies_while_the_disk_takes_its_time_leaves_the_old_recipe(
+    tmp_path: Path, disk: threading.Event
+) -> None:
+    write_recipe(tmp_path, 1)
+    with running(make_recipe_config(tmp_path, [loaded_camera(tmp_path)])) as line:
+        until_accepted(line, "model")
+        mine = children(os.getpid())
+        change_to(line, 1)
+        loaded = children(os.getpid()) - mine
+        line.wait_for(lambda: not line.statuses[-1].ready, "the hold")
+        os.kill(loaded.pop(), signal.SIGKILL)
+        statuses = len(line.statuses)
+        line.wait_for(lambda: len(line.statuses) > statuses + 10, "statuses")
+        disk.set()
+        end = wait_for_end(line)
+        assert end.state == "rolled_back"
+        until_accepted(line, "model")
+        line.account()
+    assert set(accepted_by(line, tmp_path)) == {"model"}
     assert load_active(tmp_path / "journal") is None
 
 
