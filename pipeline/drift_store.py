@@ -15,9 +15,12 @@ from pipeline.config import ConfigError
 if TYPE_CHECKING:
     from pipeline.config import StationConfig
     from pipeline.internal import EngineReady
+    from pipeline.messages import RecipeSummary
 
-SCHEMA = "hlgfa.drift/1.1"
-_OTHER_BASELINES = "hlgfa.drift/1.0"
+SCHEMA = "hlgfa.drift/1.2"
+_OTHER_BASELINES = {"hlgfa.drift/1.0", "hlgfa.drift/1.1"}
+OTHERS = 64
+"""Recipes besides the one in force whose baselines are kept, those that were in force last."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,18 +31,33 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class DriftRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One camera; what its charts belong to has these hashes: see `under_engine`.
+class Under(msgspec.Struct, frozen=True, kw_only=True):
+    """What judges, and so what a baseline is of: another part, other light, another place in the image.
 
-    They are None until an engine has said them; `roi_sha256` also while the whole image is inspected.
+    `recipe` is id and version, without recipes the model's id. All are None until an engine has said them;
+    `roi_sha256` also while the whole image is inspected.
     """
+
+    recipe: str | None = None
+    model_sha256: str | None = None
+    roi_sha256: str | None = None
+
+
+class Steady(msgspec.Struct, frozen=True, kw_only=True):
+    """What the charts know of a steady line; scores and rejects are those of this calibration."""
+
+    under: Under = Under()
+    calibration_sha256: str | None = None
+    baselines: Baselines = Baselines()
+
+
+class DriftRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One camera: what is in force, and what the recipes before it have left."""
 
     schema: str = SCHEMA
     camera: str
-    model_sha256: str | None = None
-    roi_sha256: str | None = None
-    calibration_sha256: str | None = None
-    baselines: Baselines = Baselines()
+    steady: Steady = Steady()
+    others: list[Steady] = []
     held: Held | None = None
 
 
@@ -69,31 +87,37 @@ def load_drift(station: StationConfig, camera: str) -> DriftRecord:
     missing = "it was there a moment ago"
     do = "Look whether the line is to be held; then remove the file, and the charts learn anew."
     hold = read_record(path, _Hold, None, ConfigError, missing=missing, do=do)
-    if hold.schema == _OTHER_BASELINES:
+    if hold.schema in _OTHER_BASELINES:
         return DriftRecord(camera=hold.camera, held=hold.held)
     return read_record(path, DriftRecord, SCHEMA, ConfigError, missing=missing, do=do)
 
 
-def under_engine(record: DriftRecord, engine: EngineReady) -> DriftRecord:
-    """The record with what still holds under this engine.
+def under_engine(record: DriftRecord, engine: EngineReady, recipe: RecipeSummary) -> DriftRecord:
+    """The record with what is known under this engine and recipe.
 
-    Another model may be of another part, and under another region of interest something else is measured: all
-    is learned anew. Under another calibration it is scores and rejects.
+    Nothing yet if it is new; under another calibration scores and rejects are learned anew.
     """
-    model, roi = engine.info.model_sha256, engine.roi_sha256
-    baselines = record.baselines
-    if (model, roi) != (record.model_sha256, record.roi_sha256):
-        baselines = Baselines()
-    elif engine.calibration_sha256 != record.calibration_sha256:
-        levels = {name: level for name, level in baselines.levels.items() if name != SCORE}
-        baselines = Baselines(levels=levels)
+    under = Under(
+        recipe=f"{recipe.id} v{recipe.version}",
+        model_sha256=engine.info.model_sha256,
+        roi_sha256=engine.roi_sha256,
+    )
+    known = [one for one in (*record.others, record.steady) if one.baselines != Baselines()]
+    steady = next((one for one in known if one.under == under), Steady())
+    baselines = steady.baselines
+    if steady.calibration_sha256 != engine.calibration_sha256:
+        baselines = Baselines(levels={k: level for k, level in baselines.levels.items() if k != SCORE})
     return msgspec.structs.replace(
         record,
-        model_sha256=model,
-        roi_sha256=roi,
-        calibration_sha256=engine.calibration_sha256,
-        baselines=baselines,
+        steady=Steady(under=under, calibration_sha256=engine.calibration_sha256, baselines=baselines),
+        others=[one for one in known if one.under != under][-OTHERS:],
     )
+
+
+def with_baselines(record: DriftRecord, baselines: Baselines) -> DriftRecord:
+    """The record with other baselines of what is in force."""
+    steady = msgspec.structs.replace(record.steady, baselines=baselines)
+    return msgspec.structs.replace(record, steady=steady)
 
 
 def save_drift(station: StationConfig, record: DriftRecord) -> None:

@@ -11,7 +11,7 @@ from calibration.camera_drift import Baselines, CameraDrift, Tolerances
 from calibration.drift import SCORE
 from calibration.drift_baseline import apart
 from engines.records import now_utc
-from pipeline.drift_store import Held, load_drift, save_drift, under_engine
+from pipeline.drift_store import Held, load_drift, save_drift, under_engine, with_baselines
 from pipeline.drift_text import calibration_text, chart_notes, drift_note, warning_text
 from pipeline.messages import Reason
 from pipeline.requests import ReleaseHoldReply
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from calibration.frame_measures import FrameMeasures
     from calibration.record import ScoreQuantiles
     from pipeline.config import Config
-    from pipeline.drift_store import DriftRecord
+    from pipeline.drift_store import DriftRecord, Under
     from pipeline.internal import EngineReady
     from pipeline.judge import Judgement
-    from pipeline.messages import DriftChart, DriftNote, EventKind, Severity
+    from pipeline.messages import DriftChart, DriftNote, EventKind, RecipeSummary, Severity
     from pipeline.requests import ReleaseHoldRequest
 
 
@@ -59,15 +59,19 @@ class DriftWatch:
         self._records = {camera.name: load_drift(config.station, camera.name) for camera in config.cameras}
         self._limits: dict[int, float] = {}
         self._charts = {name: self._make(record) for name, record in self._records.items()}
+        self._left: dict[tuple[str, Under, str | None], CameraDrift] = {}
 
-    def set_engine(self, engine: EngineReady) -> None:
-        """What does not hold under this engine is learned anew."""
+    def set_engine(self, engine: EngineReady, recipe: RecipeSummary) -> None:
+        """Go on with what is known under this engine and recipe; what is not is learned."""
         self._good = engine.good_scores
         for camera, record in self._records.items():
-            now = under_engine(record, engine)
-            if now != record:
-                self._records[camera] = now
-                self._charts[camera] = self._make(now)
+            now = under_engine(record, engine, recipe)
+            if now.steady == record.steady:
+                continue  # the engine's process was started again
+            self._left[_place(record)] = self._charts[camera]
+            charts = self._left.pop(_place(now), None) or self._make(now)
+            charts.restart()
+            self._records[camera], self._charts[camera] = now, charts
 
     def veto(self, camera: str) -> tuple[Reason, str] | None:
         """Why no part of this camera may be accepted now, None if it may."""
@@ -98,8 +102,8 @@ class DriftWatch:
             known = ", ".join(self._records)
             reason = f"found camera {request.camera!r}, expected one of: {known}"
             return ReleaseHoldReply(camera=request.camera, released=False, reason=reason)
-        baselines = Baselines() if request.new_baseline else record.baselines
-        self._keep(msgspec.structs.replace(record, held=None, baselines=baselines))
+        freed = msgspec.structs.replace(record, held=None)
+        self._keep(with_baselines(freed, Baselines()) if request.new_baseline else freed)
         if request.new_baseline:
             self._charts[request.camera] = self._make(self._records[request.camera])
         else:
@@ -127,7 +131,7 @@ class DriftWatch:
 
     def _learned(self, camera: str, charts: CameraDrift) -> None:
         baselines = charts.baselines
-        self._keep(msgspec.structs.replace(self._records[camera], baselines=baselines))
+        self._keep(with_baselines(self._records[camera], baselines))
         parts = baselines.levels[SCORE].parts
         text = f"camera {camera}: the drift charts know a steady line, from {parts} good parts"
         self._tell("drift", "info", text, camera=camera)
@@ -142,7 +146,7 @@ class DriftWatch:
     def _make(self, record: DriftRecord) -> CameraDrift:
         settings = self._settings
         return CameraDrift(
-            record.baselines,
+            record.steady.baselines,
             baseline_parts=settings.baseline_parts,
             false_alarm_parts=settings.false_alarm_parts,
             tolerances=Tolerances(
@@ -159,3 +163,8 @@ class DriftWatch:
         except OSError as error:
             text = f"camera {record.camera}: baselines and hold are not kept ({error.strerror})"
             self._tell("fault", "error", f"{text}: a restart forgets them.", camera=record.camera)
+
+
+def _place(record: DriftRecord) -> tuple[str, Under, str | None]:
+    """Where charts wait for their recipe to come again; those that had still to learn go on then."""
+    return record.camera, record.steady.under, record.steady.calibration_sha256

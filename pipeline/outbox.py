@@ -80,7 +80,7 @@ class Outbox:
         """Take over what the engine's process says of its model and calibration; they are of this recipe."""
         info = engine.info
         self._engine = engine
-        self.drift.set_engine(engine)
+        self.drift.set_engine(engine, recipe)
         if engine.review is not None:
             self.event("model", "info", reviewed(engine.review, engine.threshold))
         self._model = ModelSummary(

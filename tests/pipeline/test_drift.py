@@ -15,7 +15,8 @@ from pipeline.messages import EventHeader, Reason, ResultHeader, StatsHeader
 from pipeline.requester import Requester
 from pipeline.requests import ReleaseHoldReply, ReleaseHoldRequest
 from pipeline.station import Station
-from support.lines import Line, folder_camera, make_raw_config, running
+from support.lines import Line, folder_camera, make_raw_config, paint_parts, running
+from support.recipes import change, write_recipe
 from tools.release import release
 
 BASELINE, DARK_FROM = 60, 100
@@ -102,9 +103,9 @@ def test_baselines_outlive_a_start_but_scores_not_another_calibration(tmp_path: 
     with running(config) as line:
         line.finish()
     record = load_drift(config.station, "cam1")
-    assert set(record.baselines.levels) == {"score", "brightness", "sharpness", "x_px", "y_px"}
-    changed = msgspec.structs.replace(record, calibration_sha256="0" * 64)
-    save_drift(config.station, changed)
+    assert set(record.steady.baselines.levels) == {"score", "brightness", "sharpness", "x_px", "y_px"}
+    steady = msgspec.structs.replace(record.steady, calibration_sha256="0" * 64)
+    save_drift(config.station, msgspec.structs.replace(record, steady=steady))
     with running(config, stop_after=3) as again:
         again.finish()
         charts = {chart.chart: chart.state for chart in again.station._outbox.drift.charts()}
@@ -117,10 +118,52 @@ def test_nothing_outlives_another_region_of_interest(tmp_path: Path) -> None:
     with running(config) as line:
         line.finish()
     record = load_drift(config.station, "cam1")
-    save_drift(config.station, msgspec.structs.replace(record, roi_sha256="0" * 64))
+    under = msgspec.structs.replace(record.steady.under, roi_sha256="0" * 64)
+    steady = msgspec.structs.replace(record.steady, under=under)
+    save_drift(config.station, msgspec.structs.replace(record, steady=steady))
     with running(config, stop_after=3) as again:
         again.finish()
         assert {chart.state for chart in again.station._outbox.drift.charts()} == {"learning"}
+
+
+def states(line: Line) -> dict[str, str]:
+    return {chart.chart: chart.state for chart in line.station._outbox.drift.charts()}
+
+
+def test_each_recipe_has_baselines_of_its_own_and_finds_them_again(tmp_path: Path) -> None:
+    """Recipe 1 learns whole, recipe 2 in part; both are found again, the former after a restart, too."""
+    for number in (1, 2):
+        write_recipe(tmp_path, number)
+    camera = folder_camera(
+        paint_parts(tmp_path / "parts", 20, defect_every=99), trigger=ON_REQUEST, loop=True
+    )
+    raw = make_raw_config(tmp_path, [camera]) | {"recipes_dir": str(tmp_path / "recipes")}
+    config = parse_config(raw | {"drift": {"baseline_parts": BASELINE}}, origin="test")
+    with running(config) as line:
+        line.wait_for(lambda: len(judged(line)) > 3, "results")
+        change(line, 1)
+        line.wait_for(lambda: set(states(line).values()) == {"steady"}, "a steady line")
+        change(line, 2)
+        assert set(states(line).values()) == {"learning"}
+        line.wait_for(lambda: learned(line) >= BASELINE // 2, "half a baseline")
+        half = learned(line)
+        change(line, 1)
+        assert set(states(line).values()) == {"steady"}
+        change(line, 2)
+        assert learned(line) >= half
+        change(line, 1)
+        line.account()
+    with running(config) as again:
+        again.wait_for(lambda: len(judged(again)) > 3, "results")
+        assert set(states(again).values()) == {"steady"}
+        change(again, 2)
+        again.wait_for(lambda: set(states(again).values()) == {"steady"}, "another steady line")
+    record = load_drift(config.station, "cam1")
+    assert {one.under.recipe for one in (record.steady, *record.others)} == {"1 v1", "2 v1"}
+
+
+def learned(line: Line) -> int:
+    return line.station._outbox.drift.charts()[0].learned
 
 
 def test_a_hold_is_kept_from_a_record_of_other_baselines(tmp_path: Path) -> None:
