@@ -21,6 +21,9 @@ MCL_CURRENT, MCL_FUTURE = 1, 2
 CAP_SYS_NICE = 1 << 23
 USUAL_NICE = 20
 """RLIMIT_NICE from which a thread of niceness 0 may leave SCHED_IDLE: the limit is 20 less the niceness."""
+LAST_IN_LINE = ("chrt", "--idle", "0")
+"""In front of a command: whoever else wants the core has it at once (SCHED_IDLE, sched(7)), where niceness 19
+would end its turn first."""
 EXPENDABLE = "1000"
 COLLECT_S = 5.0
 LATEST_COLLECT_S = 60.0

@@ -17,6 +17,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from pipeline.realtime import LAST_IN_LINE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -48,7 +50,7 @@ def _command(station: Station, config: Path) -> list[str]:
     """The page when nobody else wants the core: no part waits for it."""
     addresses = [word for name, at in station.endpoints.items() for word in (f"--{name}", at)]
     page = [sys.executable, "-m", "tools.cli", "dashboard", str(config), "--while-stdin", *addresses]
-    return ["chrt", "--idle", "0", *page]
+    return [*LAST_IN_LINE, *page]
 
 
 class Keeper:

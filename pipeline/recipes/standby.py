@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from pipeline.inspector import Inspector
     from pipeline.recipes.plan import Setup
 
-LAST_IN_LINE = ("chrt", "--idle", "0")
-"""Whoever else wants the core has it at once (SCHED_IDLE, sched(7)); niceness 19 would end its turn first."""
-
 
 class Standby:
     """At most one process that stands by, and those that were in force and are about to end.
@@ -61,7 +58,7 @@ class Standby:
         child = self._make_child(
             f"inspection-{setup.changes}",
             "pipeline.inspection",
-            launcher=LAST_IN_LINE if may_promote else (),
+            launcher=realtime.LAST_IN_LINE if may_promote else (),
         )
         self._child = child
         self._inspector.start_child(child, setup, now_ns, standby=True)

@@ -47,6 +47,10 @@ def drift_events(line: Line) -> list[EventHeader]:
     return [event for event in events if event.kind == "drift"]
 
 
+def states(line: Line) -> dict[str, str]:
+    return {chart.chart: chart.state for chart in line.station._outbox.drift.charts()}
+
+
 def test_a_drift_holds_the_line_until_somebody_releases_it(tmp_path: Path) -> None:
     config = make_config(tmp_path, 160)
     with running(config) as line:
@@ -108,7 +112,7 @@ def test_baselines_outlive_a_start_but_scores_not_another_calibration(tmp_path: 
     save_drift(config.station, msgspec.structs.replace(record, steady=steady))
     with running(config, stop_after=3) as again:
         again.finish()
-        charts = {chart.chart: chart.state for chart in again.station._outbox.drift.charts()}
+        charts = states(again)
     assert (charts["score"], charts["rejects"], charts["brightness"]) == ("learning", "learning", "steady")
 
 
@@ -123,11 +127,7 @@ def test_nothing_outlives_another_region_of_interest(tmp_path: Path) -> None:
     save_drift(config.station, msgspec.structs.replace(record, steady=steady))
     with running(config, stop_after=3) as again:
         again.finish()
-        assert {chart.state for chart in again.station._outbox.drift.charts()} == {"learning"}
-
-
-def states(line: Line) -> dict[str, str]:
-    return {chart.chart: chart.state for chart in line.station._outbox.drift.charts()}
+        assert set(states(again).values()) == {"learning"}
 
 
 def test_each_recipe_has_baselines_of_its_own_and_finds_them_again(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from pipeline import realtime
 from pipeline.config import RealtimeConfig
-from pipeline.realtime import GarbageCollector
-from pipeline.recipes.standby import LAST_IN_LINE
+from pipeline.realtime import LAST_IN_LINE, GarbageCollector
 
 
 def test_nothing_is_asked_for_by_default() -> None:

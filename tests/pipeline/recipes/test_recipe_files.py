@@ -31,10 +31,14 @@ from support.lines import folder_camera
 from support.recipes import make_recipe_config, write_recipe
 
 
-def config_of(root: Path, **changes: Any) -> Config:
+def config_with(root: Path, camera: dict[str, Any]) -> Config:
     (root / "journal").mkdir(exist_ok=True)
     (root / "recipes").mkdir(exist_ok=True)
-    return make_recipe_config(root, [folder_camera(root, **changes)])
+    return make_recipe_config(root, [camera])
+
+
+def config_of(root: Path, **changes: Any) -> Config:
+    return config_with(root, folder_camera(root, **changes))
 
 
 @pytest.mark.parametrize(
@@ -108,9 +112,7 @@ def device_camera(root: Path, **changes: Any) -> dict[str, Any]:
 def test_no_recipe_may_leave_a_device_with_what_the_next_does_not_set(
     tmp_path: Path, settings: dict[str, Any], expected: str
 ) -> None:
-    (tmp_path / "journal").mkdir()
-    (tmp_path / "recipes").mkdir()
-    config = make_recipe_config(tmp_path, [device_camera(tmp_path)])
+    config = config_with(tmp_path, device_camera(tmp_path))
     path = write_recipe(tmp_path, 1, cameras={"cam1": settings})
     with pytest.raises(RecipeError) as error:
         make_plan(read_recipe(path), config, changes=1, record=None)
@@ -118,9 +120,7 @@ def test_no_recipe_may_leave_a_device_with_what_the_next_does_not_set(
 
 
 def test_a_recipe_names_only_the_settings_that_differ(tmp_path: Path) -> None:
-    (tmp_path / "journal").mkdir()
-    (tmp_path / "recipes").mkdir()
-    config = make_recipe_config(tmp_path, [device_camera(tmp_path)])
+    config = config_with(tmp_path, device_camera(tmp_path))
     settings = {"exposure_us": 200.0, "controls": {"contrast": 5}}
     found = read_recipe(write_recipe(tmp_path, 1, cameras={"cam1": settings}))
     camera = make_plan(found, config, changes=1, record=None).cameras["cam1"]

@@ -191,44 +191,51 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     takes.set()
 
 
-def test_statuses_and_rejects_go_on_while_the_disk_takes_its_time(
-    tmp_path: Path, disk: threading.Event
-) -> None:
-    write_recipe(tmp_path, 1)
-    with running(make_recipe_config(tmp_path, [loaded_camera(tmp_path)])) as line:
-        until_accepted(line, "model")
-        change_to(line, 1)
-        line.wait_for(lambda: not line.statuses[-1].ready, "the hold")
-        statuses, results = len(line.statuses), len(line.results)
-        line.wait_for(lambda: len(line.statuses) > statuses + 10, "statuses")
-        line.wait_for(lambda: len(line.results) > results + RATE_HZ, "results of a second")
-        assert {result.reason_code for result in line.results[-RATE_HZ:]} <= {30, *map(int, BUSY)}
-        assert [change.state for change in changes_of(line)] == ["loading", "verified"]
-        disk.set()
-        assert wait_for_end(line).state == "switched"
-        until_accepted(line, "1")
-        line.account()
-    assert load_active(tmp_path / "journal") is not None
-
-
-def test_a_process_that_dies_while_the_disk_takes_its_time_leaves_the_old_recipe(
-    tmp_path: Path, disk: threading.Event
-) -> None:
+@pytest.fixture
+def held(tmp_path: Path, disk: threading.Event) -> Iterator[tuple[Line, int]]:
+    """A line that waits for this disk to go on with recipe 1, and the process that has loaded it."""
     write_recipe(tmp_path, 1)
     with running(make_recipe_config(tmp_path, [loaded_camera(tmp_path)])) as line:
         until_accepted(line, "model")
         mine = children(os.getpid())
         change_to(line, 1)
-        loaded = children(os.getpid()) - mine
+        (loaded,) = children(os.getpid()) - mine
         line.wait_for(lambda: not line.statuses[-1].ready, "the hold")
-        os.kill(loaded.pop(), signal.SIGKILL)
-        statuses = len(line.statuses)
-        line.wait_for(lambda: len(line.statuses) > statuses + 10, "statuses")
-        disk.set()
-        end = wait_for_end(line)
-        assert end.state == "rolled_back"
-        until_accepted(line, "model")
-        line.account()
+        yield line, loaded
+
+
+def until_told(line: Line) -> None:
+    """Listen to ten more statuses."""
+    statuses = len(line.statuses)
+    line.wait_for(lambda: len(line.statuses) > statuses + 10, "statuses")
+
+
+def test_statuses_and_rejects_go_on_while_the_disk_takes_its_time(
+    tmp_path: Path, disk: threading.Event, held: tuple[Line, int]
+) -> None:
+    line, _ = held
+    results = len(line.results)
+    until_told(line)
+    line.wait_for(lambda: len(line.results) > results + RATE_HZ, "results of a second")
+    assert {result.reason_code for result in line.results[-RATE_HZ:]} <= {30, *map(int, BUSY)}
+    assert [change.state for change in changes_of(line)] == ["loading", "verified"]
+    disk.set()
+    assert wait_for_end(line).state == "switched"
+    until_accepted(line, "1")
+    line.account()
+    assert load_active(tmp_path / "journal") is not None
+
+
+def test_a_process_that_dies_while_the_disk_takes_its_time_leaves_the_old_recipe(
+    tmp_path: Path, disk: threading.Event, held: tuple[Line, int]
+) -> None:
+    line, loaded = held
+    os.kill(loaded, signal.SIGKILL)
+    until_told(line)
+    disk.set()
+    assert wait_for_end(line).state == "rolled_back"
+    until_accepted(line, "model")
+    line.account()
     assert set(accepted_by(line, tmp_path)) == {"model"}
     assert load_active(tmp_path / "journal") is None
 
