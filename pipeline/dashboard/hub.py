@@ -178,7 +178,12 @@ class Hub:
         line, station, images = self._hello
         rejects = [_reject(result, picture) for result, picture in self.rejects.all()]
         hello = HelloMessage(
-            line=line, station=station, images=images, rejects=rejects, events=list(self._view.events)
+            line=line,
+            station=station,
+            images=images,
+            cameras=self.cameras,
+            rejects=rejects,
+            events=list(self._view.events),
         )
         browser.mailbox.put(_text(hello))
         for camera, points in self._view.points.items():

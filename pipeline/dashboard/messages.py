@@ -141,6 +141,7 @@ class HelloMessage(_Message, frozen=True, kw_only=True, tag="hello"):
     line: str
     station: str
     images: bool
+    cameras: list[str]
     rejects: list[RejectView]
     events: list[EventView]
 

@@ -13,7 +13,7 @@ from support.dashboards import NEEDS_CHROMIUM, Process, complaints, open_browser
 from support.lines import folder_camera, paint_parts
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, WebSocketRoute
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -120,6 +120,54 @@ def test_another_camera_can_be_looked_at(page: Page) -> None:
     page.select_option("#camera", "cam2")
     becomes(page, "document.getElementById('picture').getAttribute('aria-label').includes('cam2')")
     assert page.locator("#machine").text_content()
+
+
+@pytest.fixture
+def rerouted(browser: Browser, site: Site) -> Iterator[tuple[Page, list[WebSocketRoute]]]:
+    """A page that is told no state, as where the first one is late, and its connections."""
+    page, connections = browser.new_page(), []
+
+    def reroute(connection: WebSocketRoute) -> None:
+        server = connection.connect_to_server()
+        server.on_message(lambda data: None if b'"type":"state"' in as_bytes(data) else connection.send(data))
+        connections.append(connection)
+
+    page.route_web_socket("**/live", reroute)
+    page.goto(site.address)
+    page.wait_for_selector("#thumbs li:not([hidden])")
+    yield page, connections
+    page.close()
+
+
+def as_bytes(data: str | bytes) -> bytes:
+    return data.encode() if isinstance(data, str) else data
+
+
+def test_only_rejects_of_the_camera_looked_at_are_shown_from_the_first_on(
+    rerouted: tuple[Page, list[WebSocketRoute]],
+) -> None:
+    page, _ = rerouted
+    becomes(page, "document.querySelectorAll('#thumbs li[hidden]').length >= 3")
+    seen = page.evaluate(
+        """() => Array.from(document.querySelectorAll('#thumbs li:not([hidden]) button'))
+          .map((one) => one.dataset.resultId)"""
+    )
+    page.click("#thumbs li:not([hidden]) button")
+    for _ in seen[1:]:
+        assert page.text_content("#viewer-facts div:has(dt:text-is('Camera')) dd") == "cam1"
+        page.keyboard.press("ArrowLeft")
+
+
+def test_whoever_is_at_a_thumbnail_stays_at_it_when_the_connection_comes_back(
+    rerouted: tuple[Page, list[WebSocketRoute]],
+) -> None:
+    page, connections = rerouted
+    page.focus("#thumbs li:not([hidden]) button")
+    focused = page.evaluate("document.activeElement.dataset.resultId")
+    page.evaluate("document.activeElement.parentElement.id = 'before'")
+    connections[0].close()
+    becomes(page, "document.getElementById('before') === null")
+    assert page.evaluate("document.activeElement.dataset.resultId") == focused
 
 
 def test_a_reject_opens_whole_and_the_arrow_keys_page(page: Page) -> None:

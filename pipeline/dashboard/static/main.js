@@ -33,6 +33,8 @@ function hello(message) {
   setText(byId("line"), message.line);
   setText(byId("station"), message.station);
   images = message.images;
+  state = null;
+  offerCameras(message.cameras);
   rejects.fill(message.rejects);
   events.fill(message.events);
   recipes.refresh();
@@ -83,8 +85,7 @@ function render() {
     verdict.show(null, true);
     return;
   }
-  offerCameras(state.cameras.map((one) => one.name));
-  const shown = state.cameras.find((one) => one.name === camera) ?? state.cameras[0];
+  const shown = state.cameras.find((one) => one.name === camera);
   verdict.show(shown.result, stale());
   showState(state, stale());
   showCounts(shown);
@@ -112,7 +113,7 @@ const takers = {
 async function takePicture(data) {
   const { head, image, overlay } = await decodePicture(data);
   const result = head.result;
-  if (camera !== null && result.camera !== camera) return;
+  if (result.camera !== camera) return;
   picture.show({ image, overlay, result, framePx: head.image_px });
   byId("picture-none").hidden = true;
   byId("simulated").hidden = !result.simulated;

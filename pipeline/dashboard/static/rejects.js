@@ -78,10 +78,14 @@ export class Rejects {
   #viewer = new Viewer();
   #camera = null;
 
+  // Also when a connection came back: whoever was at a thumbnail stays at it.
   fill(rejects) {
+    const focused = document.activeElement?.dataset.resultId;
     this.#kept.clear();
     byId("thumbs").replaceChildren();
     for (const reject of rejects) this.add(reject);
+    this.#count();
+    this.#kept.get(focused)?.item.querySelector("button").focus();
   }
 
   add({ result, pictured, mapped }) {
@@ -109,7 +113,7 @@ export class Rejects {
   }
 
   #shown() {
-    return [...this.#kept.values()].filter(({ result }) => this.#camera === null || result.camera === this.#camera).reverse();
+    return [...this.#kept.values()].filter(({ result }) => result.camera === this.#camera).reverse();
   }
 
   #count() {
@@ -128,7 +132,7 @@ export class Rejects {
       this.#viewer.open(all, all.findIndex((other) => other.result.result_id === result.result_id));
     };
     const item = node("li", {}, button);
-    item.hidden = this.#camera !== null && result.camera !== this.#camera;
+    item.hidden = result.camera !== this.#camera;
     return item;
   }
 
