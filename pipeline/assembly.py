@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.attendance import Attendance
@@ -18,7 +17,6 @@ from pipeline.recipes.changer import Changer
 from pipeline.recipes.gate import RecipeGate
 from pipeline.recipes.plan import as_started, plan_start, setup_of
 from pipeline.recipes.recipe_desk import RecipeDesk
-from pipeline.recipes.record_writer import RecordWriter
 from pipeline.recipes.standby import Standby
 from pipeline.resources import open_resources
 
@@ -79,9 +77,11 @@ def assemble(
 
 def _make_judging(config: Config, resources: Resources, stop_after: int | None) -> Judging:
     publisher, journal = resources.publisher, resources.journal
-    lines, history = resources.lines, resources.history
+    lines, history, writer = resources.lines, resources.history, resources.writer
     ledger = TriggerLedger(guard_ns=round(config.station.deadline_guard_ms * 1e6))
-    outbox = Outbox(config, ledger=ledger, journal=journal, publisher=publisher, history=history)
+    outbox = Outbox(
+        config, ledger=ledger, journal=journal, publisher=publisher, history=history, writer=writer
+    )
     heartbeat = Heartbeat(config.station, ledger=ledger, outbox=outbox, publisher=publisher, history=history)
     gate = RecipeGate()
     inspection = InspectionLine(
@@ -105,6 +105,7 @@ def _make_staff(
     lines, publisher, epoch = resources.lines, resources.publisher, resources.journal.epoch
     outbox, heartbeat, gate, inspection, flow = judging
     attendance = Attendance(outbox, heartbeat, resources.poller)
+    attendance.watch(resources.writer.done, resources.writer.hear)
     inspector = Inspector(
         config,
         setup,
@@ -128,14 +129,12 @@ def _make_recipes(
     standby = Standby(config, make_child=make_child, inspector=inspector, attendance=attendance)
     resources.stack.callback(lambda: judging.inspection.child.kill())  # noqa: PLW0108 - the one in force then
     resources.stack.callback(standby.close)
-    writer = RecordWriter(Path(config.station.journal_dir), attendance)
-    resources.stack.callback(writer.close)
     changer = Changer(
         config.station,
         start,
         lines=resources.lines,
         standby=standby,
-        writer=writer,
+        writer=resources.writer,
         inspector=inspector,
         crew=crew,
         flow=judging.flow,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from calibration.frame_measures import FrameMeasures
     from calibration.record import ScoreQuantiles
     from pipeline.config import Config
+    from pipeline.disk_writer import DiskWriter
     from pipeline.drift_store import DriftRecord, Under
     from pipeline.internal import EngineReady
     from pipeline.judge import Judgement
@@ -47,14 +48,14 @@ class Tell(Protocol):
 class DriftWatch:
     """The charts of all cameras, and which cameras are held."""
 
-    def __init__(self, config: Config, *, epoch: str, tell: Tell) -> None:
+    def __init__(self, config: Config, *, epoch: str, tell: Tell, writer: DiskWriter) -> None:
         """Read what earlier starts have left.
 
         Raises:
             ConfigError: that cannot be read.
         """
         self._station, self._settings = config.station, config.drift
-        self._epoch, self._tell = epoch, tell
+        self._epoch, self._tell, self._writer = epoch, tell, writer
         self._good: ScoreQuantiles | None = None
         self._records = {camera.name: load_drift(config.station, camera.name) for camera in config.cameras}
         self._limits: dict[int, float] = {}
@@ -156,13 +157,19 @@ class DriftWatch:
         )
 
     def _keep(self, record: DriftRecord) -> None:
-        """Keep it for the next start, too; the line goes on if the disk refuses."""
+        """Keep it for the next start, too; the line goes on beside the disk, and if that refuses.
+
+        Until it is written a loss of power leaves the record before it: a hold may have to be found again,
+        one that was released is held once more.
+        """
         self._records[record.camera] = record
-        try:
-            save_drift(self._station, record)
-        except OSError as error:
-            text = f"camera {record.camera}: baselines and hold are not kept ({error.strerror})"
-            self._tell("fault", "error", f"{text}: a restart forgets them.", camera=record.camera)
+
+        def heard(error: BaseException | None) -> None:
+            if error is not None:
+                text = f"camera {record.camera}: baselines and hold are not kept ({error})"
+                self._tell("fault", "error", f"{text}: a restart forgets them.", camera=record.camera)
+
+        self._writer.write(lambda: save_drift(self._station, record), heard)
 
 
 def _place(record: DriftRecord) -> tuple[str, Under, str | None]:

@@ -18,6 +18,7 @@ from pipeline.timing import LatencyRecorder
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+    from pipeline.disk_writer import DiskWriter
     from pipeline.frame import FrameHeader
     from pipeline.history.history_line import HistoryLine
     from pipeline.history.journal import Journal
@@ -54,6 +55,7 @@ class Outbox:
         journal: Journal,
         publisher: Publisher,
         history: HistoryLine,
+        writer: DiskWriter,
     ) -> None:
         self._config = config
         self._ledger = ledger
@@ -69,7 +71,7 @@ class Outbox:
         self.parts = PartLedger()
         self.latencies = LatencyRecorder()
         self.recent_latencies = LatencyRecorder(RECENT_KEPT)
-        self.drift = DriftWatch(config, epoch=journal.epoch, tell=self.event)
+        self.drift = DriftWatch(config, epoch=journal.epoch, tell=self.event, writer=writer)
 
     @property
     def threshold(self) -> float:

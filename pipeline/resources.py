@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
 import uuid
@@ -13,6 +14,7 @@ import zmq
 from pipeline.access.keys import load_station_keys
 from pipeline.camera_line import CameraLine
 from pipeline.child import Child
+from pipeline.disk_writer import DiskWriter
 from pipeline.frame import frame_bytes
 from pipeline.history.history_line import HistoryLine
 from pipeline.history.image_pace import ImagePace
@@ -23,8 +25,6 @@ from pipeline.publisher import Publisher
 from pipeline.ring import SHARED_MEMORY, Ring, page_bytes
 
 if TYPE_CHECKING:
-    import contextlib
-
     from pipeline.config import Config
     from pipeline.history.journal_repair import Repair
     from pipeline.log_config import LoggingConfig
@@ -71,6 +71,7 @@ class Resources(NamedTuple):
     repairs: list[Repair]
     journal: Journal
     history: HistoryLine
+    writer: DiskWriter
 
 
 def open_resources(config: Config, stack: contextlib.ExitStack) -> Resources:
@@ -89,7 +90,10 @@ def open_resources(config: Config, stack: contextlib.ExitStack) -> Resources:
     journal = stack.enter_context(_make_journal(config, epoch))
     historian = workshop.make_child("historian", "pipeline.history.historian", launcher=NICE)
     history = HistoryLine(historian, config.archive, _image_pace(config, publisher))
-    return Resources(stack, zmq.Poller(), publisher, workshop, lines, inspection, repairs, journal, history)
+    writer = stack.enter_context(contextlib.closing(DiskWriter()))
+    return Resources(
+        stack, zmq.Poller(), publisher, workshop, lines, inspection, repairs, journal, history, writer
+    )
 
 
 def _image_pace(config: Config, publisher: Publisher) -> ImagePace | None:

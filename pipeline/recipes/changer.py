@@ -15,9 +15,8 @@ import msgspec
 
 from engines.records import now_utc
 from pipeline.messages import RecipeChange
-from pipeline.recipes.active_record import next_record, restore_active
+from pipeline.recipes.active_record import next_record, restore_active, save_active
 from pipeline.recipes.changeover import Changeover, Tell
-from pipeline.recipes.recipe import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.camera_line import CameraLine
     from pipeline.config import StationConfig
     from pipeline.crew import Crew
+    from pipeline.disk_writer import DiskWriter
     from pipeline.flow import Flow
     from pipeline.heartbeat import Heartbeat
     from pipeline.inspector import Inspector
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from pipeline.recipes.gate import RecipeGate
     from pipeline.recipes.plan import Plan, Start
     from pipeline.recipes.recipe import RecipeFile
-    from pipeline.recipes.record_writer import RecordWriter
     from pipeline.recipes.standby import Standby
 
 
@@ -53,7 +52,7 @@ class Changer:
         *,
         lines: Mapping[str, CameraLine],
         standby: Standby,
-        writer: RecordWriter,
+        writer: DiskWriter,
         inspector: Inspector,
         crew: Crew,
         flow: Flow,
@@ -64,7 +63,7 @@ class Changer:
     ) -> None:
         self.record = start.record
         self.changes = 0
-        self._config = config
+        self._directory, self._start_timeout_s = Path(config.journal_dir), config.start_timeout_s
         self._active = start.plan
         self._lines = lines
         self._standby = standby
@@ -86,7 +85,6 @@ class Changer:
         self._lost: str | None = None
         standby.on_ready = self._on_loaded
         standby.on_lost = self._on_lost
-        writer.on_written = self._on_written
         crew.on_camera = self._on_camera
 
     @property
@@ -156,23 +154,23 @@ class Changer:
         else:
             self._fail(text)
 
-    def _on_written(self, error: str | None) -> None:
+    def _on_written(self, error: BaseException | None) -> None:
         lost, self._lost = self._lost, None
         if error is not None:
-            self._fail(error)
+            self._fail(str(error))
         elif lost is not None:
-            self._fail(lost + self._put_back())
+            self._put_back(lost)
         else:
             self.record = self._written
             self._do(self._machine.recorded())
 
-    def _put_back(self) -> str:
-        """The record of what goes on, on the disk again; what is to be said of that."""
-        try:
-            restore_active(self.record, Path(self._config.journal_dir))
-        except RecipeError as error:
-            return f"; the next start would be with {self._plan.found.name}: {error}"
-        return ""
+    def _put_back(self, lost: str) -> None:
+        """The record of what goes on, on the disk again; only then is the changeover over."""
+        record, next_start = self.record, f"; the next start would be with {self._plan.found.name}: "
+        self._writer.write(
+            lambda: restore_active(record, self._directory),
+            lambda error: self._fail(lost if error is None else f"{lost}{next_start}{error}"),
+        )
 
     def _on_camera(self, name: str, error: str | None) -> None:
         if error is None:
@@ -220,7 +218,7 @@ class Changer:
                 self._crew.set_camera(self._lines[name], camera)
 
     def _restore_cameras(self) -> None:
-        self._restore_due_ns = time.monotonic_ns() + round(self._config.start_timeout_s * 1e9)
+        self._restore_due_ns = time.monotonic_ns() + round(self._start_timeout_s * 1e9)
         for name, camera in self._before.items():
             if camera != self._plan.cameras[name]:
                 self._crew.set_camera(self._lines[name], camera)
@@ -231,10 +229,10 @@ class Changer:
         assert self._ready.recipe_sha256 is not None
         sha256, plan = self._ready.recipe_sha256, self._plan
         changed_utc = now_utc()
-        self._written = next_record(
+        self._written = written = next_record(
             self.record, plan.found, sha256, operator=self._operator, changed_utc=changed_utc
         )
-        self._writer.write(self._written)
+        self._writer.write(lambda: save_active(written, self._directory), self._on_written)
 
     def _switch(self) -> None:
         assert self._ready is not None

@@ -1,6 +1,8 @@
 """Drift on a running line: learned, announced, held over a restart, released by name."""
 
+import errno
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import Config, ConfigError, parse_config
+from pipeline.config import Config, ConfigError, StationConfig, parse_config
 from pipeline.drift_store import DriftRecord, Held, load_drift, record_path, save_drift
 from pipeline.history.journal_files import journal_files, lines_of
 from pipeline.messages import EventHeader, Reason, ResultHeader, StatsHeader
@@ -88,6 +90,43 @@ def assert_released_by_name(line: Line) -> None:
     assert not line.statuses[-1].cameras[0].held
     recorded = [data for file in journal_files(report.journal) for data in lines_of(file.path)]
     assert any(b"released by Ada" in entry.record for entry in recorded if hasattr(entry, "record"))
+
+
+def test_the_line_goes_on_while_the_disk_takes_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written before the test says so, yet the hold is in force; the end waits for the disk."""
+    takes = threading.Event()
+
+    def slow(station: StationConfig, record: DriftRecord) -> None:
+        takes.wait(60)
+        save_drift(station, record)
+
+    monkeypatch.setattr("pipeline.drift_watch.save_drift", slow)
+    config = make_config(tmp_path, 160)
+    with running(config) as line:
+        line.wait_for(lambda: sum(r.reason_code == Reason.DRIFT_HOLD for r in judged(line)) > 10, "rejects")
+        statuses = len(line.statuses)
+        line.wait_for(lambda: len(line.statuses) > statuses + 3, "statuses")
+        assert not record_path(config.station, "cam1").exists()
+        takes.set()
+        line.finish()
+    assert load_drift(config.station, "cam1").held is not None
+    assert {result.reason_code for result in judged(line)} == {Reason.OK, Reason.DRIFT_HOLD}
+
+
+def test_a_disk_that_refuses_is_told_and_the_camera_is_held_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_station: StationConfig, _record: DriftRecord) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pipeline.drift_watch.save_drift", refuse)
+    with running(make_config(tmp_path, 160)) as line:
+        line.finish()
+    assert judged(line)[-1].reason_code == Reason.DRIFT_HOLD
+    told = [event.text for event in line.events if event.kind == "fault"]
+    assert any("baselines and hold are not kept" in text and "No space left" in text for text in told)
 
 
 def test_a_warning_alone_rejects_nothing_and_the_charts_are_in_the_stats(tmp_path: Path) -> None:

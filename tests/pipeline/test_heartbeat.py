@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.disk_writer import DiskWriter
 from pipeline.heartbeat import Heartbeat
 from pipeline.history.history_line import HistoryLine
 from pipeline.history.journal import Journal
@@ -36,6 +37,7 @@ class Parts:
             journal=stack.enter_context(Journal(root / "journal", epoch="e")),
             publisher=publisher,
             history=history,
+            writer=stack.enter_context(closing(DiskWriter())),
         )
         self.heartbeat = Heartbeat(
             config.station, ledger=self.ledger, outbox=self.outbox, publisher=publisher, history=history

@@ -79,7 +79,7 @@ def disk_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         save_active(record, directory)
         took.append(time.monotonic() - begin_s)
 
-    monkeypatch.setattr("pipeline.recipes.record_writer.save_active", timed)
+    monkeypatch.setattr("pipeline.recipes.changer.save_active", timed)
     return took
 
 
@@ -186,7 +186,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         takes.wait(PATIENCE_S)
         save_active(record, directory)
 
-    monkeypatch.setattr("pipeline.recipes.record_writer.save_active", slow)
+    monkeypatch.setattr("pipeline.recipes.changer.save_active", slow)
     yield takes
     takes.set()
 
