@@ -88,7 +88,7 @@ class RecordingCameraConfig(_CameraSection, frozen=True, kw_only=True, tag="reco
     channel: Name | None = None
 
 
-class _DeviceSection(_CameraSection, frozen=True, kw_only=True):
+class DeviceSection(_CameraSection, frozen=True, kw_only=True):
     """A GenICam device, chosen by `serial` or `user_id`; with neither, there must be exactly one.
 
     All of it is set on the device each time it is opened; what is null stays as the device has it. The
@@ -112,13 +112,13 @@ class _DeviceSection(_CameraSection, frozen=True, kw_only=True):
     features: dict[str, bool | int | float | str] = {}
 
 
-class PylonCameraConfig(_DeviceSection, frozen=True, kw_only=True, tag="pylon"):
+class PylonCameraConfig(DeviceSection, frozen=True, kw_only=True, tag="pylon"):
     """A Basler camera; one on the network can also be chosen by its IP `address`."""
 
     address: IpAddress | None = None
 
 
-class AravisCameraConfig(_DeviceSection, frozen=True, kw_only=True, tag="aravis"):
+class AravisCameraConfig(DeviceSection, frozen=True, kw_only=True, tag="aravis"):
     """A GigE Vision or USB3 Vision camera of any make; the former can also be chosen by its IP `address`.
 
     What follows `address` concerns GigE Vision alone. `packet_resend`: lost packets are asked for again after
@@ -135,7 +135,7 @@ class AravisCameraConfig(_DeviceSection, frozen=True, kw_only=True, tag="aravis"
     packet_socket: bool = False
 
 
-class GenicamCameraConfig(_DeviceSection, frozen=True, kw_only=True, tag="genicam"):
+class GenicamCameraConfig(DeviceSection, frozen=True, kw_only=True, tag="genicam"):
     """Any camera that has a GenTL producer; `producers` are their files, ending in .cti."""
 
     producers: Annotated[list[str], Meta(min_length=1, max_length=8)]

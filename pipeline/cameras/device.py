@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import numpy as np
 
-from pipeline.camera_config import AravisCameraConfig, GenicamCameraConfig, PylonCameraConfig
+from pipeline.camera_config import DeviceSection
 from pipeline.cameras.camera import CameraError, no_software_trigger
 from pipeline.cameras.counters import FrameCounter, HostClock
 from pipeline.cameras.pixels import PixelError, to_line_format
@@ -133,7 +133,7 @@ class DeviceCamera:
     def adjust(self, config: CameraConfig) -> float | None:
         """Set what differs on the running device, see `pipeline.cameras.camera.Camera`."""
         grabber = self._opened()
-        if not isinstance(config, PylonCameraConfig | AravisCameraConfig | GenicamCameraConfig):
+        if not isinstance(config, DeviceSection):
             return None
         exposure_us = grabber.adjust(self._config, config)
         if exposure_us is None:

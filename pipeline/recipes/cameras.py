@@ -6,12 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.camera_config import (
-    AravisCameraConfig,
-    GenicamCameraConfig,
-    PylonCameraConfig,
-    V4l2CameraConfig,
-)
+from pipeline.camera_config import DeviceSection, V4l2CameraConfig
 from pipeline.explain import explain
 from pipeline.recipes.recipe import RecipeError, RecipeFile
 
@@ -20,7 +15,6 @@ if TYPE_CHECKING:
 
     from pipeline.camera_config import CameraConfig
 
-_DEVICES = (AravisCameraConfig, GenicamCameraConfig, PylonCameraConfig, V4l2CameraConfig)
 _BY_NAME = ("features", "controls")
 """Keys whose values are settings of the device by its own names."""
 
@@ -49,7 +43,7 @@ def _camera_of(found: RecipeFile, camera: CameraConfig) -> CameraConfig:
     where = f"{found.path}: cameras.{camera.name}"
     raw: dict[str, Any] = msgspec.to_builtins(camera)
     asked: dict[str, Any] = msgspec.to_builtins(settings)
-    if isinstance(camera, _DEVICES):
+    if isinstance(camera, DeviceSection | V4l2CameraConfig):
         for key in _inherited(raw, asked):
             raise RecipeError(
                 f"{where}: found {key}, which config.yaml does not set, expected a value there: a camera "
