@@ -66,7 +66,7 @@ def _config(url: str, **changes: Any) -> VideoCameraConfig:
         "trigger": TriggerConfig(source="freerun"),
         "url": url,
         "open_timeout_ms": 8_000,
-        "read_timeout_ms": READ_TIMEOUT_MS,
+        "read_timeout_ms": 3_000,
         "max_lag_ms": LAG_MS,
     }
     return VideoCameraConfig(**{**values, **changes})
@@ -136,7 +136,7 @@ def test_nothing_of_an_opening_burst_is_delivered(shared: RtspServer) -> None:
 
 
 def test_a_backlog_in_the_network_is_skipped(shared: RtspServer) -> None:
-    with Relay(shared.port) as relay, _open(relay.url, read_timeout_ms=3_000) as camera:
+    with Relay(shared.port) as relay, _open(relay.url) as camera:
         before = [_read(camera) for _ in range(5)][-1]
         relay.hold()
         threading.Timer(0.8, relay.release).start()
@@ -169,7 +169,7 @@ def test_a_killed_server_is_seen_at_once(server: RtspServer, source: Any) -> Non
 
 @pytest.mark.parametrize("source", ["freerun", "software"])
 def test_a_frozen_server_is_lost_in_the_set_time(server: RtspServer, source: Any) -> None:
-    with _open(server.url, trigger=TriggerConfig(source=source)) as camera:
+    with _open(server.url, trigger=TriggerConfig(source=source), read_timeout_ms=READ_TIMEOUT_MS) as camera:
         if source == "software":
             camera.trigger()
         _read(camera)
