@@ -198,7 +198,8 @@ def test_each_recipe_has_baselines_of_its_own_and_finds_them_again(tmp_path: Pat
         change(again, 2)
         again.wait_for(lambda: set(states(again).values()) == {"steady"}, "another steady line")
     record = load_drift(config.station, "cam1")
-    assert {one.under.recipe for one in (record.steady, *record.others)} == {"1 v1", "2 v1"}
+    known = {one.under.recipe for one in (record.steady, *record.others)}
+    assert known - {"model v1"} == {"1 v1", "2 v1"}  # the first too, where recipe 1 took long to load
 
 
 def learned(line: Line) -> int:
