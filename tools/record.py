@@ -25,6 +25,7 @@ def record(
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many of each camera.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after this time.")] = None,
     camera: Annotated[str | None, typer.Option(help="This camera only.")] = None,
+    recipe: Annotated[int | None, typer.Option(help="With the camera settings of this recipe.")] = None,
     compression: Annotated[
         Literal["zstd", "lz4", "none"], typer.Option(help="All are lossless; lz4, none: for fast cameras.")
     ] = "zstd",
@@ -39,6 +40,7 @@ def record(
         frames=frames,
         seconds=seconds,
         camera=camera,
+        recipe=recipe,
         compression=compression,
         force=force,
     )
@@ -58,6 +60,7 @@ def _record(
     frames: int | None,
     seconds: float | None,
     camera: str | None,
+    recipe: int | None,
     compression: Compression,
     force: bool,
 ) -> Gaps:
@@ -65,12 +68,15 @@ def _record(
 
     from pipeline.config import load_config
     from pipeline.frame import frame_bytes
+    from pipeline.recipes.plan import under_recipe
     from pipeline.recorder import Recorder
     from pipeline.recording import create_recording, describe_recording
     from tools.errors import check_free
     from tools.source import choose_cameras, opened, stopped_by_signals
 
     parsed = load_config(config)
+    if recipe is not None:
+        parsed = under_recipe(parsed, recipe)
     chosen = choose_cameras(parsed, camera)
     check_free(out, force=force)
     largest = max(frame_bytes(one.width_px, one.height_px, one.pixel_format) for one in chosen)

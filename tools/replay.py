@@ -25,10 +25,12 @@ def replay(
         Literal["fastest", "recorded"],
         typer.Option(help="Frame after frame without a deadline, or in the time that they once took."),
     ] = "fastest",
+    recipe: Annotated[int | None, typer.Option(help="Judge by this recipe of recipes_dir.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing --save.")] = False,
 ) -> None:
     """Run the station on recorded frames and compare its verdicts. Exit code 1: they are not the expected."""
     from pipeline.config import load_config
+    from pipeline.recipes.plan import under_recipe
     from pipeline.recording import open_recording
     from tools.audit_view import print_audit
     from tools.errors import check_free
@@ -36,6 +38,8 @@ def replay(
     from tools.verdicts import load_verdicts, save_verdicts
 
     parsed = load_config(config)
+    if recipe is not None:
+        parsed = under_recipe(parsed, recipe)
     expected = None if expect is None else load_verdicts(expect)
     if save is not None:
         check_free(save, force=force)

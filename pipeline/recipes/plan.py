@@ -97,8 +97,28 @@ def as_started(config: Config, start: Start | None) -> Config:
     """The configuration with cameras and deadline of the recipe that the station starts with."""
     if start is None or start.plan is None:
         return config
-    station = msgspec.structs.replace(config.station, deadline_ms=start.plan.deadline_ms)
-    return msgspec.structs.replace(config, station=station, cameras=list(start.plan.cameras.values()))
+    return _laid_over(config, start.plan)
+
+
+def under_recipe(config: Config, number: int) -> Config:
+    """The configuration of a station that knows this recipe alone: its engine, cameras and deadline.
+
+    Raises:
+        ConfigError: `recipes_dir` is null.
+        RecipeError: it is not there, or does not fit this station.
+    """
+    if config.recipes_dir is None:
+        raise ConfigError(
+            f"recipes_dir: found null, expected the folder of recipe {number}. Set it in config.yaml, or "
+            "leave --recipe out."
+        )
+    plan = make_plan(RecipeShelf(Path(config.recipes_dir)).find(number), config, changes=0, record=None)
+    return msgspec.structs.replace(_laid_over(config, plan), engine=plan.setup.engine, recipes_dir=None)
+
+
+def _laid_over(config: Config, plan: Plan) -> Config:
+    station = msgspec.structs.replace(config.station, deadline_ms=plan.deadline_ms)
+    return msgspec.structs.replace(config, station=station, cameras=list(plan.cameras.values()))
 
 
 def setup_of(config: Config, start: Start | None) -> Setup:

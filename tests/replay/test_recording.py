@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from engines.manifest import load_manifest
 from pipeline.config import parse_config
 from pipeline.history.journal_files import read_journal
 from pipeline.messages import Reason
 from pipeline.recording import open_recording
 from support.lines import folder_camera, make_raw_config, paint_parts, running
+from support.recipes import write_recipe
 from support.recordings import make_frame, write_frames
 
 DEMO = Path(__file__).parents[2] / "models" / "demo"
@@ -121,6 +123,31 @@ def test_a_replay_keeps_to_itself(tmp_path: Path) -> None:
     assert list((tmp_path / "journal").glob("*.journal")) == []
     [journal] = (tmp_path / "journal" / "replay").glob("*.journal")
     assert len(list(read_journal(journal))) == 3
+
+
+def test_a_replay_judges_by_the_recipe_that_is_asked_for(tmp_path: Path) -> None:
+    """Of both recipes the model's hash tells; the recording's frames are those of the recipe's folder."""
+    for number in (1, 2):
+        parts = paint_parts(tmp_path / f"parts{number}", 2 + number)
+        write_recipe(tmp_path, number, cameras={"cam1": {"directory": str(parts)}})
+    raw = make_raw_config(tmp_path, [folder_camera(tmp_path / "parts1")])
+    raw["recipes_dir"] = str(tmp_path / "recipes")
+    config = write(tmp_path, raw)
+    done = hlgfa("record", config, "--out", tmp_path / "x.mcap", "--recipe", 2)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for number in (1, 2):
+        done = replay(tmp_path, "--recipe", number, "--save", tmp_path / f"{number}.json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        verdicts = json.loads((tmp_path / f"{number}.json").read_bytes())
+        assert verdicts["model_sha256"] == load_manifest(tmp_path / f"model{number}").model_sha256
+        assert len(verdicts["frames"]) == 4
+    done = replay(tmp_path, "--recipe", 9)
+    assert done.returncode == 2
+    assert "expected one of: 1, 2" in done.stderr
+    write(tmp_path, raw | {"recipes_dir": None})
+    done = replay(tmp_path, "--recipe", 1)
+    assert done.returncode == 2
+    assert "recipes_dir: found null" in done.stderr
 
 
 def test_frames_that_are_incomplete_stay_so(tmp_path: Path) -> None:
