@@ -201,7 +201,7 @@ class Publisher:
         ns), None while it is served.
         """
         now_ns = self._now_ns()
-        self._doors.watch()
+        self._doors.watch(now_ns)
         poller.register(self._desk.socket, zmq.POLLIN if self._desk.listens(now_ns) else 0)
         return self._desk.resume_ns
 

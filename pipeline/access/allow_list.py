@@ -20,13 +20,15 @@ MAX_CLIENTS = 256
 class AllowList:
     """Names of clients by their public key, the 32 bytes that libzmq asks with.
 
-    A file that cannot be used lets nobody in; `problems` says which. Names are those of the files.
+    A file that cannot be used lets nobody in; `problems` says which. Names are those of the files. A look
+    that fails lets nobody in, and whoever is in stay.
     """
 
     def __init__(self, folder: Path) -> None:
         self.problems: list[str] = []
         self._folder = folder
         self._names: dict[bytes, str] = {}
+        self._known: frozenset[bytes] = frozenset()
         self._seen: object = None
         self._looked_ns: int | None = None
 
@@ -36,6 +38,11 @@ class AllowList:
             self._looked_ns = now_ns
             self._look()
         return self._names
+
+    def known(self, now_ns: int) -> frozenset[bytes]:
+        """The keys of those who may stay connected, in Z85; another object once that has changed."""
+        self.names(now_ns)
+        return self._known
 
     def _look(self) -> None:
         try:
@@ -62,6 +69,7 @@ class AllowList:
             except ConfigError as error:
                 problems.append(str(error))
         self._names, self.problems = names, problems
+        self._known = frozenset(z85.encode(key) for key in names)
 
 
 def _identity(file: Path) -> tuple[int, int, int]:

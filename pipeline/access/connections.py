@@ -14,20 +14,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from pipeline.access.descriptors import address_of, identity, put_out, received_bytes
+from pipeline.access.gatekeeper import KEY
 from pipeline.access.limits import Bans, UnreadBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 MAX_CONNECTIONS, MAX_OF_ONE_ADDRESS = 256, 64
 LOOK_PERIOD_S = 0.002
 MAX_EVENTS = 256
+MAX_KEYED = 2 * MAX_CONNECTIONS
 _WATCHED = zmq.EVENT_ACCEPTED | zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED
 
 
@@ -38,16 +40,27 @@ class _Connection:
         self.inode, self.address, self.unread = inode, address, unread
 
 
+class _Keyed(NamedTuple):
+    """Whose connection it is: the name of its key, and the key in Z85."""
+
+    descriptor: int
+    name: str
+    key: bytes
+
+
 class Connections:
     """The connections of one bound socket; `what` names it in the refusals.
 
-    `read`, `refuse` and `told` are for the thread of the socket; `look` is the guard's.
+    `read`, `keep`, `refuse` and `told` are for the thread of the socket; `look` is the guard's.
     """
 
     def __init__(self, bound: zmq.Socket[bytes], what: str, *, unread_bytes: int, bans: Bans) -> None:
         self._bound, self._what, self._unread_bytes = bound, what, unread_bytes
         self._open: dict[int, _Connection] = {}
+        self._keyed: dict[int, _Keyed] = {}
+        self._known: Container[bytes] | None = None
         self._orders: deque[tuple[int, str]] = deque()
+        self._revoked: deque[tuple[int, _Keyed]] = deque()
         self._said: deque[str] = deque()
         self._bans = bans
         self.monitor: zmq.Socket[bytes] = bound.get_monitor_socket(_WATCHED)
@@ -61,7 +74,36 @@ class Connections:
         connection = self._open.get(descriptor)
         if connection is not None:
             connection.unread.deliver(len(frames), sum(len(frame) for frame in frames))
-        return identity(descriptor)
+        inode = identity(descriptor)
+        if inode is not None:
+            self._note_key(inode, descriptor, frames[-1])
+        return inode
+
+    def keep(self, known: Container[bytes]) -> None:
+        """Have every connection ended whose key is none of these, in Z85; those without a key stay."""
+        if known is self._known:
+            return
+        self._known = known
+        for inode, keyed in list(self._keyed.items()):
+            self._check(inode, keyed)
+
+    def _note_key(self, inode: int, descriptor: int, frame: zmq.Frame) -> None:
+        """Who has never sent anything hears nothing either, so that it is enough to look at what comes."""
+        if inode in self._keyed:
+            return
+        try:
+            keyed = _Keyed(descriptor, str(frame.get("User-Id")), str(frame.get(KEY)).encode())
+        except zmq.ZMQError:
+            return
+        if len(self._keyed) >= MAX_KEYED:
+            self._keyed = {old: one for old, one in self._keyed.items() if identity(one.descriptor) == old}
+        self._keyed[inode] = keyed
+        self._check(inode, keyed)
+
+    def _check(self, inode: int, keyed: _Keyed) -> None:
+        if self._known is not None and keyed.key not in self._known:
+            del self._keyed[inode]
+            self._revoked.append((inode, keyed))
 
     def refuse(self, frames: Sequence[zmq.Frame], why: str) -> None:
         """Have the connection ended that a message came from."""
@@ -85,6 +127,10 @@ class Connections:
         for _ in range(len(self._orders)):
             descriptor, why = self._orders.popleft()
             self._put_out(descriptor, why, now_ns)
+        for _ in range(len(self._revoked)):
+            inode, keyed = self._revoked.popleft()
+            if put_out(keyed.descriptor, inode):
+                self._say(f"client {keyed.name}: its key was taken out of the allow-list")
         for descriptor, connection in list(self._open.items()):
             received = received_bytes(descriptor, connection.inode)
             if received is not None and connection.unread.exceeds(received, now_ns):

@@ -71,8 +71,12 @@ class Doors:
         if self._gatekeeper is not None:
             self._gatekeeper.serve(now_ns)
 
-    def watch(self) -> None:
-        """Take in which clients were put out."""
+    def watch(self, now_ns: int) -> None:
+        """Put out whose key was taken out of the allow-list, and take in which clients were put out."""
+        if self._gatekeeper is not None:
+            known = self._gatekeeper.known(now_ns)
+            for connections in self._connections:
+                connections.keep(known)
         for text in [text for connections in self._connections for text in connections.told()]:
             self.refusals.note("connections", text)
         if self._guard is not None and not self._guard.alive:

@@ -16,7 +16,7 @@ from zmq.utils import z85
 from pipeline.access.allow_list import AllowList
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
     from pathlib import Path
 
     from pipeline.access.limits import Bans
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DOMAIN = b"hlgfa"
 ADDRESS = "inproc://zeromq.zap.01"
 VERSION = b"1.0"
+KEY = "X-Key"
+"""The property of all that a client sends that has its key, in Z85; libzmq takes it from the answer."""
 MAX_QUESTIONS = 64
 
 
@@ -38,7 +40,8 @@ class Answer(msgspec.Struct, frozen=True):
 def answer(question: Sequence[bytes], names: Mapping[bytes, str]) -> Answer:
     """Decide on one question: version, request, domain, address, identity, mechanism, key.
 
-    A client's name goes back as the user id, which libzmq attaches to all that this client sends.
+    A client's name goes back as the user id, and its key as a property: libzmq attaches both to all that
+    this client sends.
     """
     request = question[1] if len(question) > 1 else b""
     if len(question) != 7 or question[0] != VERSION or question[5] != b"CURVE" or len(question[6]) != 32:
@@ -52,7 +55,13 @@ def answer(question: Sequence[bytes], names: Mapping[bytes, str]) -> Answer:
             request,
             f"key {z85.encode(key).decode()} from {address} is not in the allow-list",
         )
-    return Answer([VERSION, request, b"200", b"OK", name.encode("ascii"), b""], None)
+    properties = _property(KEY, z85.encode(key))
+    return Answer([VERSION, request, b"200", b"OK", name.encode("ascii"), properties], None)
+
+
+def _property(name: str, value: bytes) -> bytes:
+    """As ZMTP's metadata: https://rfc.zeromq.org/spec/23/."""
+    return bytes([len(name)]) + name.encode("ascii") + len(value).to_bytes(4, "big") + value
 
 
 def _refusal(request: bytes, why: str) -> Answer:
@@ -102,6 +111,10 @@ class Gatekeeper:
             self._problems = self._allowed.problems
             for text in self._problems:
                 self._refusals.note("key files", text)
+
+    def known(self, now_ns: int) -> Container[bytes]:
+        """The keys of those who may be connected: another object once that has changed."""
+        return self._allowed.known(now_ns)
 
     def close(self) -> None:
         """Close last: without it libzmq lets every key in. Idempotent."""

@@ -27,7 +27,8 @@ QUESTION = [VERSION, b"1", DOMAIN, b"10.0.0.5", b"", b"CURVE", KEY]
 
 
 def test_a_known_key_comes_in_under_its_name():
-    assert answer(QUESTION, {KEY: "plc1"}).frames == [VERSION, b"1", b"200", b"OK", b"plc1", b""]
+    properties = b"\x05X-Key\x00\x00\x00\x28" + z85.encode(KEY)
+    assert answer(QUESTION, {KEY: "plc1"}).frames == [VERSION, b"1", b"200", b"OK", b"plc1", properties]
 
 
 def test_an_unknown_key_is_refused_and_named():
@@ -207,6 +208,35 @@ def test_a_key_is_let_in_and_out_beside_a_running_station(keys, publisher):
     with ResultSubscriber(here(publisher.results_endpoint), keys=stranger):
         serve_until(publisher, lambda: publisher.refusals.counts["client keys"] > before, "still let in")
     assert publisher.subscriptions == 0
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_a_key_that_is_taken_out_ends_what_it_has_open_and_nothing_else(keys, publisher, change):
+    """A key that is replaced by another of the same name is taken out, too."""
+    stranger = client_keys(keys, "stranger")
+    path = allow_key(keys / "station", keys / "stranger" / "stranger.key", name="hmi")
+    with (
+        ResultSubscriber(here(publisher.results_endpoint), keys=client_keys(keys, "plc1")) as plc,
+        ResultSubscriber(here(publisher.results_endpoint), keys=stranger),
+        zmq.Context() as context,
+        context.socket(zmq.DEALER) as asking,
+    ):
+        asking.linger = 0
+        show_keys(asking, stranger)
+        asking.connect(here(publisher.replay_endpoint))
+        asking.send(b'{"op":"hello"}')
+        serve_until(publisher, lambda: publisher.subscriptions == 2 and asking.poll(0), "not let in")
+        with asking.get_monitor_socket(zmq.EVENT_DISCONNECTED) as monitor:
+            if change == "removed":
+                path.unlink()
+            else:
+                make_keys(keys / "hmi", "hmi")
+                path.write_bytes((keys / "hmi" / "hmi.key").read_bytes())
+            serve_until(publisher, lambda: publisher.subscriptions == 1 and monitor.poll(0), "still there")
+            told = publisher.refusals.due(time.monotonic_ns())
+            assert any("client hmi: its key was taken out" in text for text in told)
+        publish_status(publisher)
+        assert first_message(plc).header.stream == "status"
 
 
 def test_a_loopback_address_stays_open_beside_keys(keys):
