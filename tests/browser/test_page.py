@@ -95,6 +95,9 @@ def test_the_verdict_is_told_by_word_and_shape_and_the_counts_move(page: Page) -
     for disposition, word in (("reject", "REJECT"), ("accept", "ACCEPT")):
         page.wait_for_selector(f"#verdict[data-verdict={disposition}]")
         becomes(page, f"document.getElementById('word').textContent === '{word}'")
+    for disposition, mark in (("reject", "✕"), ("accept", "✓")):
+        page.wait_for_selector(f"#picture-card[data-verdict={disposition}]")
+        becomes(page, f"document.getElementById('picture-of').textContent.startsWith('{mark}')")
     before = page.text_content("#accepts")
     wait_until(lambda: page.text_content("#accepts") != before, "another accept")
 

@@ -119,7 +119,10 @@ async function takePicture(data) {
   byId("simulated").hidden = !result.simulated;
   byId("picture").dataset.resultId = result.result_id;
   if (!performance.getEntriesByName("first-frame").length) performance.mark("first-frame");
-  setText(byId("picture-of"), `${partName(result)} · ${result.disposition} · ${time(result.published_ms)}`);
+  // Pictures are fewer than verdicts: which part this is must not be taken for the one that the verdict is of.
+  const mark = result.disposition === "accept" ? "✓" : "✕";
+  setText(byId("picture-of"), `${mark} ${partName(result)} · ${result.disposition} · ${time(result.published_ms)}`);
+  byId("picture-card").dataset.verdict = result.disposition;
   byId("picture").setAttribute("aria-label", `Camera ${result.camera}: ${partName(result)}, ${result.disposition}, ${result.regions.length} regions`);
 }
 
