@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["AravisCamera", "discover"]
 _log = logging.getLogger(__name__)
 _BUFFERS = BACKLOG_FRAMES + 2  # a frame arrives while one is read
-_CLOSE_S = 1.0
+_CLOSE_S, _LAST_WORDS_S = 1.0, 30.0
 _UNSAID = 0
 _CONTROL_PRIVILEGE = 0x0A00
 """Bootstrap register of GigE Vision: who controls the device."""
@@ -56,6 +56,7 @@ class AravisGrabber:
         self._newest_only = config.trigger.source == "freerun"
         self._gone = Event()
         self._stream: Any = None
+        self._lost_handler: int | None = None
         self._camera: Any = open_device(self._label, config)
         try:
             with self._explained("be opened"):
@@ -117,10 +118,18 @@ class AravisGrabber:
         worker.join(_CLOSE_S)
 
     def _tear_down(self) -> None:
+        device = self._camera.get_device()
+        if self._lost_handler is not None:
+            device.disconnect(self._lost_handler)
         if not self._gone.is_set():
             self._disarm()
         self._stream = None  # first: its thread uses the device; each ends when nobody refers to it
         self._camera = None
+        # Whoever lets go of the device last ends its heartbeat thread, and waits for that: if it is this very
+        # thread, which refers to the device while it tells of the loss, GLib ends the process.
+        end_s = time.monotonic() + _LAST_WORDS_S
+        while device.__grefcount__ > 1 and time.monotonic() < end_s:
+            time.sleep(0.01)
 
     def _disarm(self) -> None:
         """Leave the device to others, even while an exception's traceback still refers to it."""
@@ -144,7 +153,8 @@ class AravisGrabber:
         if self._camera.is_gv_device():
             self._tune(stream, config)
         gone = self._gone  # the device holds what it calls: not this object, which holds the device
-        self._camera.get_device().connect("control-lost", lambda _device: gone.set())
+        device = self._camera.get_device()
+        self._lost_handler = device.connect("control-lost", lambda _device: gone.set())
         payload_bytes = self._camera.get_payload()
         for _ in range(_BUFFERS):
             stream.push_buffer(self._aravis.Buffer.new_allocate(payload_bytes))

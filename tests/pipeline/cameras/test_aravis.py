@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +15,7 @@ import numpy as np
 import pytest
 
 from pipeline.camera_config import AravisCameraConfig, TriggerConfig
-from pipeline.cameras import open_camera
+from pipeline.cameras import aravis, open_camera
 from pipeline.cameras.aravis import AravisCamera, AravisGrabber, discover
 from pipeline.cameras.camera import CameraError
 from pipeline.cameras.pixels import to_line_format
@@ -267,6 +271,37 @@ def test_a_camera_that_vanishes_is_an_error_in_bounded_time_and_opens_again(lone
         assert _read(camera).header.frame_id == 0
 
 
+def test_closing_while_the_loss_is_still_being_told_does_not_end_the_process() -> None:
+    """In a process of its own, which this file is the program of: what it is about is a trap of GLib."""
+    if (missing := missing_aravis()) is not None:
+        pytest.skip(missing)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, __file__], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "closed\n"), ended.stderr
+
+
+def _close_while_the_loss_is_told() -> None:
+    """Another camera takes the place of one that vanished, so that the loss is told at once."""
+
+    class ToldLate(threading.Event):
+        def set(self) -> None:
+            super().set()
+            time.sleep(2.0)  # the thread that tells of it still refers to the device
+
+    aravis.Event = ToldLate  # type: ignore[misc,attr-defined]
+    with private_network():
+        with FakeGvCamera("A1"):
+            camera = AravisCamera(_config(trigger=TriggerConfig(source="freerun")))
+        with FakeGvCamera("A2"):
+            with contextlib.suppress(CameraError):
+                _read_on(camera, 8.0, [])
+            camera.close()
+            time.sleep(3.0)  # until it is told, and GLib has let go of the device
+    print("closed")
+
+
 def test_a_second_program_is_told_that_the_camera_is_in_use(lone_network: None) -> None:
     with FakeGvCamera("A1"), AravisCamera(_config()) as camera:
         with pytest.raises(CameraError, match=r"found Fake \(serial 'A1'\) in use by another program"):
@@ -280,3 +315,7 @@ def test_without_aravis_it_is_said_what_to_install(module: str, monkeypatch: pyt
     monkeypatch.setattr("pipeline.cameras.aravis_device.VERSION", "0.8" if module == "gi" else "99.9")
     with pytest.raises(CameraError, match=r"Install hlgfa-line\[aravis\] and, on Debian, .*gir1.2-aravis"):
         open_camera(_config())
+
+
+if __name__ == "__main__":
+    _close_while_the_loss_is_told()
