@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -20,11 +21,21 @@ STATUS_PERIOD_MS = 100
 ON_REQUEST = {"source": "software"}
 
 
+_FIXED_PORTS = range(12_000, 32_000)
+"""Below those that the kernel gives to clients, one of which might come between this and its use."""
+_given: set[int] = set()
+_random = random.SystemRandom()  # hypothesis seeds the other one
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody uses, and no other one twice in this process."""
+    while True:
+        port = _random.choice(_FIXED_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def line_with(
