@@ -14,7 +14,7 @@ from tools.dashboard_scene import chromium, scene
 ROOT = Path(__file__).resolve().parents[1]
 PATH = ROOT / "docs" / "dashboard.png"
 WIDTH_PX, HEIGHT_PX = 1280, 850
-REJECTS = 9
+REJECTS = 8
 PATIENCE_S = 120.0
 MAX_BYTES = 300_000
 
