@@ -74,9 +74,7 @@ def _record(
     from tools.errors import check_free
     from tools.source import choose_cameras, opened, stopped_by_signals
 
-    parsed = load_config(config)
-    if recipe is not None:
-        parsed = under_recipe(parsed, recipe)
+    parsed = under_recipe(load_config(config), recipe)
     chosen = choose_cameras(parsed, camera)
     check_free(out, force=force)
     largest = max(frame_bytes(one.width_px, one.height_px, one.pixel_format) for one in chosen)

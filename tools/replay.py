@@ -37,9 +37,7 @@ def replay(
     from tools.playback import play
     from tools.verdicts import load_verdicts, save_verdicts
 
-    parsed = load_config(config)
-    if recipe is not None:
-        parsed = under_recipe(parsed, recipe)
+    parsed = under_recipe(load_config(config), recipe)
     expected = None if expect is None else load_verdicts(expect)
     if save is not None:
         check_free(save, force=force)

@@ -28,7 +28,7 @@ class AllowList:
         self.problems: list[str] = []
         self._folder = folder
         self._names: dict[bytes, str] = {}
-        self._known: frozenset[bytes] = frozenset()
+        self._known: Mapping[bytes, str] = {}
         self._seen: object = None
         self._looked_ns: int | None = None
 
@@ -39,8 +39,8 @@ class AllowList:
             self._look()
         return self._names
 
-    def known(self, now_ns: int) -> frozenset[bytes]:
-        """The keys of those who may stay connected, in Z85; another object once that has changed."""
+    def known(self, now_ns: int) -> Mapping[bytes, str]:
+        """Who may stay connected; another object once that has changed."""
         self.names(now_ns)
         return self._known
 
@@ -68,8 +68,8 @@ class AllowList:
                 names[z85.decode(load_public_key(file))] = file.stem
             except ConfigError as error:
                 problems.append(str(error))
-        self._names, self.problems = names, problems
-        self._known = frozenset(z85.encode(key) for key in names)
+        self._names = self._known = names
+        self.problems = problems
 
 
 def _identity(file: Path) -> tuple[int, int, int]:

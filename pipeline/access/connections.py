@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import zmq
+from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from pipeline.access.descriptors import address_of, identity, put_out, received_bytes
@@ -41,7 +42,7 @@ class _Connection:
 
 
 class _Keyed(NamedTuple):
-    """Whose connection it is: the name of its key, and the key in Z85."""
+    """Whose connection it is: the name of its key, and the key."""
 
     descriptor: int
     name: str
@@ -80,7 +81,7 @@ class Connections:
         return inode
 
     def keep(self, known: Container[bytes]) -> None:
-        """Have every connection ended whose key is none of these, in Z85; those without a key stay."""
+        """Have every connection ended whose key is none of these; those without a key stay."""
         if known is self._known:
             return
         self._known = known
@@ -92,7 +93,7 @@ class Connections:
         if inode in self._keyed:
             return
         try:
-            keyed = _Keyed(descriptor, str(frame.get("User-Id")), str(frame.get(KEY)).encode())
+            keyed = _Keyed(descriptor, str(frame.get("User-Id")), z85.decode(str(frame.get(KEY))))
         except zmq.ZMQError:
             return
         if len(self._keyed) >= MAX_KEYED:

@@ -113,7 +113,7 @@ class Gatekeeper:
                 self._refusals.note("key files", text)
 
     def known(self, now_ns: int) -> Container[bytes]:
-        """The keys of those who may be connected: another object once that has changed."""
+        """The keys of those who may stay connected: another object once that has changed."""
         return self._allowed.known(now_ns)
 
     def close(self) -> None:

@@ -81,7 +81,6 @@ class Changer:
         self._before = {name: line.config for name, line in lines.items()}
         self._restore_due_ns = 0
         self._operator = ""
-        self._written: ActiveRecord | None = None
         self._lost: str | None = None
         standby.on_ready = self._on_loaded
         standby.on_lost = self._on_lost
@@ -154,14 +153,14 @@ class Changer:
         else:
             self._fail(text)
 
-    def _on_written(self, error: BaseException | None) -> None:
+    def _on_written(self, written: ActiveRecord, error: BaseException | None) -> None:
         lost, self._lost = self._lost, None
         if error is not None:
             self._fail(str(error))
         elif lost is not None:
             self._put_back(lost)
         else:
-            self.record = self._written
+            self.record = written
             self._do(self._machine.recorded())
 
     def _put_back(self, lost: str) -> None:
@@ -229,10 +228,12 @@ class Changer:
         assert self._ready.recipe_sha256 is not None
         sha256, plan = self._ready.recipe_sha256, self._plan
         changed_utc = now_utc()
-        self._written = written = next_record(
+        written = next_record(
             self.record, plan.found, sha256, operator=self._operator, changed_utc=changed_utc
         )
-        self._writer.write(lambda: save_active(written, self._directory), self._on_written)
+        self._writer.write(
+            lambda: save_active(written, self._directory), lambda error: self._on_written(written, error)
+        )
 
     def _switch(self) -> None:
         assert self._ready is not None

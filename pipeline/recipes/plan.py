@@ -100,13 +100,17 @@ def as_started(config: Config, start: Start | None) -> Config:
     return _laid_over(config, start.plan)
 
 
-def under_recipe(config: Config, number: int) -> Config:
+def under_recipe(config: Config, number: int | None) -> Config:
     """The configuration of a station that knows this recipe alone: its engine, cameras and deadline.
+
+    None: as config.yaml has them.
 
     Raises:
         ConfigError: `recipes_dir` is null.
         RecipeError: it is not there, or does not fit this station.
     """
+    if number is None:
+        return config
     if config.recipes_dir is None:
         raise ConfigError(
             f"recipes_dir: found null, expected the folder of recipe {number}. Set it in config.yaml, or "
